@@ -1,0 +1,135 @@
+import { assert } from '#shared/assert.ts'
+
+/** Every bound of the system in one place, the unit last in its name; relations are asserted below. */
+export const limits = {
+  /** Request body of any route. */
+  bodyBytes: 1024 * 1024,
+  /** A state's document as JSON. */
+  stateBytes: 8 * 1024 * 1024,
+  /** Nesting of arrays and objects, of a request body as of a state's document. */
+  nestingLevels: 256,
+  /** Idempotency-Key header. */
+  keyCharacters: 128,
+  /** A scope's name, percent-decoded. */
+  nameBytes: 1024,
+  domainCharacters: 253,
+  userCharacters: 253,
+
+  /** The key window of a state keeps at least this many keyed interactions ... */
+  keyWindowInteractions: 1024,
+  /** ... and at least those of this time. */
+  keyWindowMs: 60_000,
+  /** A key that the api made for itself guards its own retries only: the request deadline many times over. */
+  mintedKeyWindowMs: 15_000,
+
+  /** A request that found no leader or no storage within this time answers 503. */
+  requestDeadlineMs: 5_000,
+  /** Requests that one process has not answered yet; past them: "overloaded". */
+  requestsOpen: 40_000,
+  /** How long a tracked read waits for `min_ii`. */
+  minIiWaitMs: 2_000,
+
+  /** One lease: how long a proof that no seal stood lets strong reads be answered. */
+  leaseMs: 1_000,
+  /** Who sealed a leader answers nothing for its slots before this has passed: 1.25 leases. */
+  successorWaitMs: 1_250,
+  heartbeatMs: 250,
+  /** Owners of a slot, fewer if fewer are active. */
+  owners: 3,
+  /** A member whose record has not changed for this long, and that no link reaches, is taken for dead. */
+  memberStaleMs: 1_500,
+  voteWaitMs: 500,
+  /** Each later owner in ring order waits this much longer before it stands. */
+  rankWaitMs: 150,
+  /** Pause before a candidate looks again at what it could not end or win. */
+  candidacyPauseMs: 200,
+  candidacyTries: 15,
+  /** After so many, a leader that cannot be reached is sealed although its record in the directory is fresh. */
+  lastResortTries: 10,
+  handOverWaitMs: 3_000,
+  /** Hand-overs of one process under way at once. */
+  handOvers: 8,
+  /** A process that stops has this long to hand over; then it seals what it has. */
+  drainMs: 6_000,
+  /** How often a leader looks whether its slots belong elsewhere. */
+  rebalanceMs: 1_000,
+  /** How often a member renews its record in the directory. */
+  directoryHeartbeatMs: 500,
+  readyLookMs: 20,
+
+  /** A bundle closes when it holds this much, even if a put is under way. */
+  bundleBytes: 4 * 1024 * 1024,
+  bundleInteractions: 4_096,
+  /** Puts of bundles under way at once. */
+  bundlePuts: 3,
+  /** Interactions and bytes that wait for storage in one process; past them: "overloaded". */
+  waitingInteractions: 20_000,
+  waitingBytes: 64 * 1024 * 1024,
+  /** A link is given up after two silences of this length, or when this much waits for it. */
+  linkPulseMs: 2_000,
+  linkBufferBytes: 64 * 1024 * 1024,
+  linkHelloMs: 2_000,
+  linkRedialMs: 100,
+  /** First and longest pause before a put whose outcome is not known, or that failed, is sent again. */
+  storageRetryFirstMs: 50,
+  storageRetryMaxMs: 2_000,
+
+  /** A slot is checkpointed when its interactions since the last checkpoint reach this, ... */
+  slotTailInteractions: 16_384,
+  slotTailBytes: 4 * 1024 * 1024,
+  /** ... or the oldest of them this age; all slots together are kept below `logTailBytes`. */
+  slotTailAgeMs: 60_000,
+  logTailBytes: 128 * 1024 * 1024,
+  /** A log with this many bundles is ended by its own process, which goes on under a new incarnation. */
+  logObjects: 500_000,
+  /** ID files and checkpoint records under way at once. */
+  checkpointPuts: 4,
+  /** This many bundles, then this many segments of one size, are merged into one segment ... */
+  segmentFanIn: 16,
+  /** ... once more bundles than this stand alone. */
+  looseBundles: 24,
+  /** Objects of one dead log that a recovery may have to read. */
+  recoveryObjects: 64,
+
+  /** An uploaded file, unless the deployment sets another bound. */
+  uploadBytes: 100 * 1024 * 1024,
+  /** How long a signed address of an upload or a download is good. */
+  uploadAddressMs: 15 * 60_000,
+  /** Uploads that one process takes at once; past them: 503. */
+  uploadsOpen: 256,
+  /** A process that stops lets uploads and downloads go on for this long. */
+  uploadDrainMs: 2_000,
+
+  /** States held in memory by one process; the least recently used clean ones go first. */
+  trackedStates: 200_000,
+  /** A tracked copy that nobody has asked for within this time is given up. */
+  copySweepMs: 30_000,
+  /** Interactions that a history page carries at most. */
+  historyPageInteractions: 1_000,
+  historyPageBytes: 1024 * 1024,
+
+  /** What a follower may have waiting in its socket before it is cut off. */
+  followerBufferBytes: 4 * 1024 * 1024,
+  streamKeepAliveMs: 15_000,
+
+  bearerDays: 30,
+  /** How old the copy of a session record may be that a bearer is checked against. */
+  sessionCopyMs: 2_000,
+  /** A session without a request or an open stream for this long is silent. */
+  sessionSilenceMs: 3_600_000,
+} as const
+
+assert(limits.leaseMs > 2 * limits.heartbeatMs, 'a lease must outlast lost heartbeats')
+assert(limits.memberStaleMs > 2 * limits.directoryHeartbeatMs, 'a live member must not look dead for one late record')
+assert(limits.successorWaitMs >= 1.25 * limits.leaseMs, 'a successor must outwait the lease of the sealed leader')
+assert(limits.mintedKeyWindowMs > 2 * limits.requestDeadlineMs, 'a minted key must outlive the retries it guards')
+assert(limits.mintedKeyWindowMs <= limits.keyWindowMs, 'a minted key needs no longer window than a client key')
+assert(limits.requestsOpen > limits.waitingInteractions, 'reads must not starve while writes wait for storage')
+assert(limits.bodyBytes <= limits.bundleBytes, 'any patch must fit into a bundle')
+assert(limits.bundleBytes <= limits.waitingBytes, 'a full bundle must be allowed to wait')
+assert(limits.bodyBytes <= limits.stateBytes, 'a whole body must fit into a state')
+assert(limits.historyPageBytes >= limits.bodyBytes, 'any one interaction must fit into a history page')
+assert(
+  limits.looseBundles + limits.segmentFanIn + 2 * (limits.segmentFanIn - 1) <= limits.recoveryObjects + limits.segmentFanIn,
+  'loose bundles and two full tiers of segments must stay below what a recovery may read',
+)

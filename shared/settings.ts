@@ -1,0 +1,151 @@
+/**
+ * Settings: read from the environment and checked in one place, all faults named at once. Nothing else in the
+ * code looks at the environment, or asks where it runs: what differs is a named setting.
+ */
+import type { JSONWebKeySet } from 'jose'
+import { limits } from '#shared/limits.ts'
+
+type Kind = 'text' | 'port' | 'count' | 'flag' | 'list' | 'issuers' | 'allow-or-deny' | 'level' | 'gap-rule' | 'hours' | 'mebibytes'
+
+type Setting = { readonly kind: Kind; readonly byDefault: string | undefined; readonly help: string }
+
+const TABLE = {
+  HOST: { kind: 'text', byDefault: '127.0.0.1', help: 'address to listen on' },
+  PORT: { kind: 'port', byDefault: '8080', help: 'port to listen on; 0: any free one' },
+  DATA_DIR: { kind: 'text', byDefault: '.data', help: 'folder for everything that is kept' },
+  STATE_PROCESSES: { kind: 'count', byDefault: '1', help: 'state processes; 1: in the same process' },
+  PROCESS_NAME: { kind: 'text', byDefault: 'state-process-0', help: 'stable name of a state process of its own' },
+  PUBLIC_URL: { kind: 'text', byDefault: undefined, help: 'what handed-out addresses begin with; else the Host of the request' },
+  OPEN_DOMAINS: { kind: 'flag', byDefault: 'false', help: 'localhost and *.localhost may be used without a claim' },
+  CORS_ORIGINS: { kind: 'list', byDefault: '', help: 'comma-separated origins that browsers may call from, besides those of claimed domains' },
+  ISSUERS: {
+    kind: 'issuers',
+    byDefault: '[]',
+    help: 'JSON list of OIDC issuers: {"issuer", "audiences": [..], "jwksUri" or "jwks"}',
+  },
+  LOCAL_ISSUER: { kind: 'flag', byDefault: 'false', help: 'accept tokens that "npm run token" makes with a key in DATA_DIR' },
+  AUTHORIZE_DEFAULT: { kind: 'allow-or-deny', byDefault: 'deny', help: "whether others may read a user's states where the domain configured nothing" },
+  CLUSTER_INFO: { kind: 'flag', byDefault: 'false', help: 'GET /v1/cluster answers everybody' },
+  OPERATOR_TOKEN: { kind: 'text', byDefault: undefined, help: 'bearer of operators' },
+  GAP_RULE: { kind: 'gap-rule', byDefault: 'refuse', help: 'a state with missing interactions: refuse it until an operator decides (npm run repair), or accept what is before them' },
+  RETENTION_HOURS: { kind: 'hours', byDefault: '24', help: 'how long log objects that checkpoints cover are kept' },
+  UPLOAD_LIMIT_MIB: { kind: 'mebibytes', byDefault: String(limits.uploadBytes / 2 ** 20), help: 'largest file that can be uploaded, in MiB' },
+  LOG_LEVEL: { kind: 'level', byDefault: 'info', help: 'debug, info, warn or error' },
+} as const satisfies Record<string, Setting>
+
+export type IssuerSetting = {
+  readonly issuer: string
+  readonly audiences: readonly string[]
+  readonly keys: { readonly jwksUri: string } | { readonly jwks: JSONWebKeySet }
+}
+
+type ValueOf<K extends Kind> = K extends 'text' | 'level'
+  ? string
+  : K extends 'gap-rule'
+  ? 'refuse' | 'accept'
+  : K extends 'port' | 'count' | 'hours' | 'mebibytes'
+    ? number
+    : K extends 'flag'
+      ? boolean
+      : K extends 'list'
+        ? readonly string[]
+        : K extends 'issuers'
+          ? readonly IssuerSetting[]
+          : 'allow' | 'deny'
+
+type Name = keyof typeof TABLE
+export type Settings = {
+  readonly [N in Name]: ValueOf<(typeof TABLE)[N]['kind']> | ((typeof TABLE)[N]['byDefault'] extends undefined ? undefined : never)
+}
+
+export type SettingsAnswer =
+  | { readonly kind: 'settings'; readonly settings: Settings }
+  | { readonly kind: 'faults'; readonly faults: readonly string[] }
+
+/** `presets`: what this way of running sets where the environment says nothing. */
+export function readSettings(environment: Readonly<Record<string, string | undefined>>, presets: Partial<Record<Name, string>> = {}): SettingsAnswer {
+  const faults: string[] = []
+  const values: Record<string, unknown> = {}
+  for (const name of Object.keys(TABLE) as Name[]) {
+    const { kind, byDefault } = TABLE[name]
+    const given = environment[name]
+    const text = given !== undefined && given !== '' ? given : (presets[name] ?? byDefault)
+    if (text === undefined) {
+      values[name] = undefined
+      continue
+    }
+    const parsed = parse(kind, text)
+    if ('fault' in parsed) faults.push(`${name}: ${parsed.fault}`)
+    else values[name] = parsed.value
+  }
+  return faults.length > 0 ? { kind: 'faults', faults } : { kind: 'settings', settings: values as Settings }
+}
+
+type Parsed = { readonly value: unknown } | { readonly fault: string }
+
+function parse(kind: Kind, text: string): Parsed {
+  switch (kind) {
+    case 'text':
+      return { value: text }
+    case 'port':
+      return wholeNumber(text, 0, 65_535)
+    case 'count':
+      return wholeNumber(text, 1, 100)
+    case 'hours':
+      return wholeNumber(text, 1, 24 * 365)
+    case 'mebibytes':
+      return wholeNumber(text, 1, 1_000_000)
+    case 'gap-rule':
+      return oneOf(text, ['refuse', 'accept'], text)
+    case 'flag':
+      return oneOf(text, ['true', 'false'], text === 'true')
+    case 'list':
+      return { value: text.split(',').map((item) => item.trim()).filter((item) => item !== '') }
+    case 'allow-or-deny':
+      return oneOf(text, ['allow', 'deny'], text)
+    case 'level':
+      return oneOf(text, ['debug', 'info', 'warn', 'error'], text)
+    case 'issuers':
+      return issuers(text)
+  }
+}
+
+function wholeNumber(text: string, least: number, most: number): Parsed {
+  const value = Number(text)
+  return /^\d+$/.test(text) && value >= least && value <= most ? { value } : { fault: `must be a whole number from ${least} to ${most}` }
+}
+
+const oneOf = (text: string, allowed: readonly string[], value: unknown): Parsed =>
+  allowed.includes(text) ? { value } : { fault: `must be one of ${allowed.join(', ')}` }
+
+function issuers(text: string): Parsed {
+  let list: unknown
+  try {
+    list = JSON.parse(text)
+  } catch {
+    return { fault: 'is not JSON' }
+  }
+  if (!Array.isArray(list)) return { fault: 'must be a JSON list' }
+  const value: IssuerSetting[] = []
+  for (const [at, item] of list.entries()) {
+    const { issuer, audiences, jwksUri, jwks } = (typeof item === 'object' && item !== null ? item : {}) as Record<string, unknown>
+    if (typeof issuer !== 'string' || issuer === '') return { fault: `[${at}].issuer must be a text` }
+    if (!Array.isArray(audiences) || audiences.length === 0 || audiences.some((a) => typeof a !== 'string')) return { fault: `[${at}].audiences must be a list of texts` }
+    if (typeof jwksUri === 'string' && URL.canParse(jwksUri)) value.push({ issuer, audiences, keys: { jwksUri } })
+    else if (typeof jwks === 'object' && jwks !== null) value.push({ issuer, audiences, keys: { jwks: jwks as JSONWebKeySet } })
+    else return { fault: `[${at}] needs jwksUri (an address) or jwks (a key set)` }
+  }
+  return { value }
+}
+
+/** What `--help` prints: every setting, its default in this way of running, and what it is for. */
+export function describeSettings(presets: Partial<Record<Name, string>> = {}): string {
+  const names = Object.keys(TABLE) as Name[]
+  const width = Math.max(...names.map((name) => name.length))
+  return names
+    .map((name) => {
+      const byDefault = presets[name] ?? TABLE[name].byDefault
+      return `  ${name.padEnd(width)}  ${TABLE[name].help}${byDefault ? ` (${byDefault})` : ''}`
+    })
+    .join('\n')
+}
