@@ -1,0 +1,235 @@
+/**
+ * Checkpoints: ID files of what has changed, then the record that says how far they cover a slot.
+ *
+ * Owns: when a slot is due, the writing of ID files, the low of the own log. Talks to: cold storage, the log (what
+ * is stored), recovery (tails of predecessors nobody asked for).
+ *
+ * I1. An ID file is written from committed state only (rule K1): taken at an `ii`, put when that is stored.
+ * I2. A checkpoint's number is fixed before the first of its ID files is taken (rule K2).
+ * I3. It moves only when every interaction of the slot up to it is in a stored ID file, inherited ones included.
+ */
+import type { Cycle, Seq, StateId } from '#shared/ids.ts'
+import type { Context } from '#shared/protocol/context.ts'
+import { elapsedMs } from '#shared/protocol/context.ts'
+import type { LeaderLog } from '#shared/protocol/leader-log.ts'
+import type { Slot } from '#shared/protocol/slot.ts'
+import type { TrackedState } from '#shared/protocol/state.ts'
+import type { ClockReading } from '#shared/protocol/events.ts'
+import { encodeSmall } from '#shared/records/fence.ts'
+import { encodeIdFile } from '#shared/records/id-file.ts'
+import { checkpointName, idFileName } from '#shared/records/names.ts'
+
+export type CheckpointParts = {
+  readonly context: Context
+  readonly log: LeaderLog
+  /** Brings a state into memory; `complete`: it is there. */
+  readonly recover: (slot: Slot, id: StateId, then: (complete: boolean) => void) => void
+  /** A slot's checkpoint has moved. */
+  readonly onMoved: (slot: Slot) => void
+  readonly tailBytes: () => number
+}
+
+export class Checkpoints {
+  readonly #parts: CheckpointParts
+  /** Slots with interactions that no checkpoint covers, in the order of their first. */
+  #dirty = new Set<Slot>()
+  #queue: Slot[] = []
+  #running = 0
+  #sweeping = false
+  #since = new Map<Slot, ClockReading>()
+  #covering = new Map<Slot, (() => void)[]>()
+
+  constructor(parts: CheckpointParts) {
+    this.#parts = parts
+  }
+
+  /** Everything that the own log holds below this number is covered. */
+  low(): Seq {
+    let low = this.#parts.log.nextSeq
+    for (const slot of this.#dirty) if (slot.dirtyFrom !== undefined && slot.dirtyFrom < low) low = slot.dirtyFrom
+    return low
+  }
+
+  /** An interaction or creation record of `state` was logged as number `seq`. */
+  changed(state: TrackedState, seq: Seq, bytes: number): void {
+    const { slot } = state
+    slot.dirty.add(state)
+    slot.dirtyFrom ??= seq
+    slot.tailInteractions += 1
+    slot.tailBytes += bytes
+    this.#mark(slot)
+    if (slot.tailInteractions >= this.#parts.context.tuning.slotTailInteractions || slot.tailBytes >= this.#parts.context.tuning.slotTailBytes) this.request(slot)
+  }
+
+  /** A slot that inherited interactions from a predecessor: they are covered in the background. */
+  inherited(slot: Slot): void {
+    this.#mark(slot)
+    this.request(slot)
+  }
+
+  #mark(slot: Slot): void {
+    if (this.#dirty.has(slot)) return
+    this.#dirty.add(slot)
+    this.#since.set(slot, this.#parts.context.now)
+    this.#sweepLater()
+  }
+
+  /** Covers old tails, so that an idle process becomes clean and then does nothing at all. */
+  #sweepLater(): void {
+    if (this.#sweeping || this.#dirty.size === 0) return
+    this.#sweeping = true
+    const { context } = this.#parts
+    context.timer(this.#parts.context.tuning.slotTailAgeMs / 4, () => {
+      this.#sweeping = false
+      for (const [slot, since] of this.#since) if (elapsedMs(since, context.now) >= this.#parts.context.tuning.slotTailAgeMs) this.request(slot)
+      this.#sweepLater()
+    })
+  }
+
+  /** A bundle was stored: the tail of the whole log has grown. */
+  grown(): void {
+    if (this.#parts.tailBytes() < this.#parts.context.tuning.logTailBytes || this.#running > 0 || this.#queue.length > 0) return
+    // The oldest half: what holds the low back, without a burst over all slots.
+    const oldest = [...this.#dirty].sort((a, b) => (a.dirtyFrom ?? 0) - (b.dirtyFrom ?? 0))
+    for (const slot of oldest.slice(0, Math.ceil(oldest.length / 2))) this.request(slot)
+  }
+
+  request(slot: Slot): void {
+    if (slot.checkpointing) return
+    slot.checkpointing = true
+    this.#queue.push(slot)
+    this.#next()
+  }
+
+  /** Covers all of one slot, which takes nothing more; `then` also where that cannot be. */
+  cover(slot: Slot, then: () => void): void {
+    if (!slot.checkpointing && slot.dirty.size === 0 && slot.inherited.length === 0) return then()
+    const waiting = this.#covering.get(slot)
+    if (waiting) waiting.push(then)
+    else this.#covering.set(slot, [then])
+    this.request(slot)
+  }
+
+  #next(): void {
+    while (this.#running < this.#parts.context.tuning.checkpointPuts && this.#queue.length > 0) {
+      this.#running += 1
+      this.#run(this.#queue.shift()!)
+    }
+  }
+
+  #done(slot: Slot, complete: boolean): void {
+    slot.checkpointing = false
+    this.#running -= 1
+    const covering = this.#covering.get(slot)
+    if (covering) {
+      this.#covering.delete(slot)
+      for (const then of covering) if (complete) this.cover(slot, then)
+      else then()
+    }
+    this.#next()
+  }
+
+  #run(slot: Slot): void {
+    const { log } = this.#parts
+    const { cycle } = slot
+    const seq = (log.nextSeq - 1) as Seq
+    // A creation or a patch from here on is behind the checkpoint; it is counted anew.
+    slot.tailInteractions = 0
+    slot.tailBytes = 0
+    this.#since.set(slot, this.#parts.context.now)
+    this.#recoverInherited(slot, (complete) => {
+      if (!complete) return this.#done(slot, false)
+      this.#writeFiles([...slot.dirty], () => log.whenStored(seq, () => this.#move(slot, cycle, seq)))
+    })
+  }
+
+  /** Brings the states of predecessors' tails into memory, asked for or not. */
+  #recoverInherited(slot: Slot, then: (complete: boolean) => void): void {
+    const ids = new Set<StateId>()
+    for (const { states } of slot.inherited) for (const id of states.keys()) ids.add(id)
+    const waiting = [...ids]
+    const next = (): void => {
+      const id = waiting.pop()
+      if (id === undefined) return then(true)
+      this.#parts.recover(slot, id, (complete) => (complete ? next() : then(false)))
+    }
+    next()
+  }
+
+  #writeFiles(states: TrackedState[], then: () => void): void {
+    const next = (): void => {
+      const state = states.pop()
+      if (state === undefined) then()
+      else this.#writeFile(state, next)
+    }
+    next()
+  }
+
+  #writeFile(state: TrackedState, then: () => void): void {
+    if (state.clean) {
+      state.slot.dirty.delete(state)
+      return then()
+    }
+    const { context, log } = this.#parts
+    const { ii, creation } = state
+    const bytes = encodeIdFile(
+      {
+        id: state.id,
+        ii,
+        from: ((state.fileIi ?? 0) + 1) as typeof ii,
+        domain: creation!.domain,
+        owner: creation!.owner,
+        initialName: creation!.name,
+        reserved: creation!.reserved,
+        name: state.document.name,
+        activeType: state.document.activeType,
+        removed: state.document.active === undefined,
+        created: state.created,
+        updated: state.updated,
+      },
+      state.activeText(),
+      state.keys.packed(context.now.wallMs),
+      [...state.tail.entries(log, 1, ii)],
+    )
+    log.whenStored(state.lastSeq, () =>
+      // Taken by another's ID file of this `ii`: a true prefix as well, and it holds the state at this `ii`.
+      context.create(idFileName(state.id, ii), bytes, () => {
+        state.fileIi = ii
+        state.creationSeq = undefined
+        state.tail.dropTo(ii)
+        if (state.clean) state.slot.dirty.delete(state)
+        then()
+      }),
+    )
+  }
+
+  #move(slot: Slot, cycle: Cycle, seq: Seq): void {
+    const { context } = this.#parts
+    // Handed over meanwhile, without having been covered.
+    if (!slot.leads(cycle)) return this.#done(slot, false)
+    const before = slot.checkpoint
+    if (before && before.cycle === cycle && before.seq === seq) return this.#moved(slot)
+    const record = encodeSmall({ kind: 'checkpoint', slot: slot.number, cycle, seq })
+    context.create(checkpointName(slot.number, cycle, seq), record, () => {
+      slot.checkpoint = { cycle, seq }
+      // The greatest counts: the one before is of no use to anybody.
+      if (before) context.delete(checkpointName(slot.number, before.cycle, before.seq), () => undefined)
+      this.#moved(slot)
+    })
+  }
+
+  #moved(slot: Slot): void {
+    slot.inherited = []
+    slot.dirtyFrom = undefined
+    for (const state of slot.dirty) {
+      const first = state.creationSeq ?? state.tail.firstSeq
+      if (first !== undefined && (slot.dirtyFrom === undefined || first < slot.dirtyFrom)) slot.dirtyFrom = first
+    }
+    if (slot.dirtyFrom === undefined) {
+      this.#dirty.delete(slot)
+      this.#since.delete(slot)
+    }
+    this.#parts.onMoved(slot)
+    this.#done(slot, true)
+  }
+}

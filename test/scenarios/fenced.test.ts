@@ -1,0 +1,47 @@
+import { expect, test } from '@jest/globals'
+import { Scene } from './scene.ts'
+
+test('a put that meets a seal: what is not stored was certainly not stored, and the incarnation is over (P5, rule A8)', () => {
+  const scene = new Scene()
+  const a = scene.boot('a')
+  a.patch('p1', 'x', 'one')
+  scene.run()
+
+  scene.say('Its put gets lost. Before it is sent again, b seals the log.')
+  a.hold(/leaders/)
+  a.patch('p2', 'x', 'two')
+  scene.run()
+  a.patch('p3', 'x', 'three')
+  scene.run()
+  a.finish(/2$/, 'lost')
+  scene.run()
+  const b = scene.boot('b', { previous: 'a' })
+  scene.run()
+
+  scene.say('a goes on: it refuses what is new while its puts fail, takes a follower, and then comes the second attempt.')
+  a.letGo()
+  a.patch('refused', 'x', 'no')
+  expect(a.answers.get('refused')).toMatchObject({ kind: 'unavailable', stored: false })
+  a.follow('f1', 'y')
+  scene.run()
+  scene.pass(50)
+  expect(a.answers.get('p2')).toMatchObject({ kind: 'not-leader' })
+  expect(a.answers.get('p3')).toMatchObject({ kind: 'not-leader' })
+
+  scene.say('After that nothing of a is heard, whatever arrives.')
+  a.patch('p4', 'x', 'four')
+  scene.run()
+  expect(a.answers.has('p4')).toBe(false)
+
+  scene.say('b recovered what was acknowledged, and answers when the lease of a is over. The client sends p2 again.')
+  b.read('r1', 'x')
+  b.patch('p2 again', 'x', 'two', { key: 'key of p2' })
+  scene.run()
+  expect(b.answers.size).toBe(0)
+  scene.pass(1199)
+  expect(b.answers.size).toBe(0)
+  scene.pass(1)
+  expect(b.answers.get('r1')).toMatchObject({ kind: 'state', state: { ii: 1, active: '{"one":"p1"}' } })
+  expect(b.answers.get('p2 again')).toMatchObject({ kind: 'stored', ii: 2, replayed: false })
+  scene.compare(import.meta.url)
+})
