@@ -1,0 +1,100 @@
+/** How a link comes to be: dialled or accepted, authenticated, both sides' hello. */
+import { createServer, type Server } from 'node:http'
+import { WebSocket, WebSocketServer } from 'ws'
+import { limits } from '#shared/limits.ts'
+import { Link } from '#shared/link/link.ts'
+import { LINK_VERSION, type Hello } from '#shared/link/messages.ts'
+
+/** Who may open a link, and how one shows that one may. */
+export interface LinkCredentials {
+  /** Value of the Authorization header. */
+  header(): Promise<string>
+  /** Whether it is valid. */
+  check(header: string | undefined): Promise<boolean>
+}
+
+const SOCKET_OPTIONS = { perMessageDeflate: false, maxPayload: 64 * 1024 * 1024, handshakeTimeout: 2_000 } as const
+
+/** The first message of a socket as a hello; closes a socket that says anything else, or nothing in time. */
+function expectHello(socket: WebSocket, then: (hello: Hello) => void): void {
+  const deadline = setTimeout(() => socket.terminate(), limits.linkHelloMs)
+  socket.once('error', () => socket.terminate())
+  socket.once('close', () => clearTimeout(deadline))
+  socket.once('message', (data: Buffer) => {
+    clearTimeout(deadline)
+    let hello: Hello | undefined
+    try {
+      hello = JSON.parse(data.toString()) as Hello
+    } catch {
+      hello = undefined
+    }
+    if (hello?.kind !== 'hello' || hello.version !== LINK_VERSION) return socket.terminate()
+    then(hello)
+  })
+}
+
+/** Opens a link to `address` (host:port or URL). `then` gets it after both hellos, or undefined. */
+export async function dial(
+  address: string,
+  hello: () => Omit<Hello, 'kind' | 'version'>,
+  credentials: LinkCredentials,
+  then: (link: Link | undefined) => void,
+): Promise<void> {
+  const url = address.includes('://') ? address : `ws://${address}`
+  const socket = new WebSocket(url, { ...SOCKET_OPTIONS, headers: { authorization: await credentials.header() } })
+  let link: Link | undefined
+  socket.on('error', () => socket.terminate())
+  socket.once('close', () => {
+    if (link === undefined) then(undefined)
+  })
+  socket.once('open', () => {
+    socket.send(JSON.stringify({ kind: 'hello', version: LINK_VERSION, ...hello() } satisfies Hello))
+    expectHello(socket, (peer) => {
+      link = new Link(socket, peer)
+      then(link)
+    })
+  })
+}
+
+export type LinkServer = { readonly port: number; close(): Promise<void> }
+
+/** Accepts links on `host`:`port`; `other` answers plain HTTP requests. */
+export function acceptLinks(options: {
+  readonly host: string
+  readonly port: number
+  readonly credentials: LinkCredentials
+  readonly hello: () => Omit<Hello, 'kind' | 'version'>
+  readonly onLink: (link: Link) => void
+}): Promise<LinkServer> {
+  const { host, port, credentials, hello, onLink } = options
+  const server: Server = createServer((_, res) => res.writeHead(200).end('{}'))
+  const sockets = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: SOCKET_OPTIONS.maxPayload })
+  server.on('upgrade', (request, socket, head) => {
+    // Whoever knocks may hang up at any time; once it is a link, the link looks after its end.
+    socket.on('error', () => socket.destroy())
+    void credentials.check(request.headers.authorization).then((valid) => {
+      if (!valid) return socket.end('HTTP/1.1 401 Unauthorized\r\nConnection: close\r\n\r\n')
+      sockets.handleUpgrade(request, socket, head, (accepted) =>
+        expectHello(accepted, (peer) => {
+          accepted.send(JSON.stringify({ kind: 'hello', version: LINK_VERSION, ...hello() } satisfies Hello))
+          onLink(new Link(accepted, peer))
+        }),
+      )
+    })
+  })
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(port, host, () => {
+      const address = server.address()
+      resolve({
+        port: typeof address === 'object' && address !== null ? address.port : port,
+        close: () =>
+          new Promise((closed) => {
+            for (const client of sockets.clients) client.terminate()
+            server.close(() => closed())
+            server.closeAllConnections()
+          }),
+      })
+    })
+  })
+}

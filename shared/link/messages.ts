@@ -1,0 +1,104 @@
+/**
+ * What goes over a link, and how: a frame is any number of lines, a line one message: a JSON header, then texts that
+ * are JSON already and travel as they are (a patch, an `active`), each behind a tab. JSON holds no raw tab or line
+ * feed. So a patch is serialised once, by the api, and goes into the log and to followers as that text.
+ */
+import type { Incarnation, InteractionIndex, Slot, StateId } from '#shared/ids.ts'
+import type { Op } from '#shared/patch/op.ts'
+import type { InteractionView, PatchRequest, StateView } from '#shared/ports/state-cluster.ts'
+import type { Answer } from '#shared/protocol/effects.ts'
+import type { PeerMessage } from '#shared/protocol/peer-message.ts'
+import type { Submission } from '#shared/link/channel.ts'
+
+/** Raised with every change that an older process could not read. */
+export const LINK_VERSION = 1
+
+export type Hello = {
+  readonly kind: 'hello'
+  readonly version: number
+  readonly role: 'api' | 'peer'
+  readonly name: string
+  /** An address names a service: this names the life that answers there. */
+  readonly incarnation: Incarnation
+}
+
+export type LinkMessage =
+  | Hello
+  | { readonly kind: 'submit'; readonly token: number; readonly submission: Submission }
+  | { readonly kind: 'forget'; readonly token: number }
+  | { readonly kind: 'answer'; readonly token: number; readonly answer: Answer }
+  | { readonly kind: 'follow'; readonly token: number; readonly id: StateId; readonly from: InteractionIndex | undefined }
+  | { readonly kind: 'unfollow'; readonly token: number }
+  | { readonly kind: 'follow-state'; readonly token: number; readonly state: StateView | undefined }
+  | { readonly kind: 'follow-patch'; readonly token: number; readonly interaction: InteractionView }
+  | { readonly kind: 'follow-end'; readonly token: number }
+  | { readonly kind: 'peer'; readonly message: PeerMessage }
+  | { readonly kind: 'status-ask'; readonly token: number }
+  | { readonly kind: 'status'; readonly token: number; readonly leads: readonly Slot[]; readonly log: { readonly seq: number; readonly waiting: number } }
+
+/** One line. */
+export function encodeMessage(message: LinkMessage): string {
+  switch (message.kind) {
+    case 'submit':
+      if (message.submission.kind === 'patch') {
+        const { ops: _, text, ...rest } = message.submission.request
+        return `${JSON.stringify({ kind: 'patch', token: message.token, request: rest })}\t${text}\n`
+      }
+      break
+    case 'answer': {
+      const { answer } = message
+      if ('state' in answer && answer.state !== undefined) {
+        const { active, ...state } = answer.state
+        return `${JSON.stringify({ ...message, answer: { ...answer, state } })}\t${active}\n`
+      }
+      break
+    }
+    case 'follow-state':
+      if (message.state !== undefined) {
+        const { active, ...state } = message.state
+        return `${JSON.stringify({ ...message, state })}\t${active}\n`
+      }
+      break
+    case 'follow-patch': {
+      const { patch, ...interaction } = message.interaction
+      return `${JSON.stringify({ kind: 'follow-patch', token: message.token, interaction })}\t${patch}\n`
+    }
+    default:
+      break
+  }
+  return `${JSON.stringify(message)}\n`
+}
+
+/** The messages of a frame. Throws on what no version of ours sends: the link is closed. */
+export function decodeFrame(frame: string): LinkMessage[] {
+  const messages: LinkMessage[] = []
+  for (let start = 0; start < frame.length; ) {
+    let end = frame.indexOf('\n', start)
+    if (end < 0) end = frame.length
+    const tab = frame.indexOf('\t', start)
+    messages.push(tab < 0 || tab > end ? (JSON.parse(frame.slice(start, end)) as LinkMessage) : withText(JSON.parse(frame.slice(start, tab)), frame.slice(tab + 1, end)))
+    start = end + 1
+  }
+  return messages
+}
+
+type Header =
+  | { readonly kind: 'patch'; readonly token: number; readonly request: Omit<PatchRequest, 'ops' | 'text'> }
+  | { readonly kind: 'answer'; readonly token: number; readonly answer: { readonly kind: 'state'; readonly state: Omit<StateView, 'active'> } }
+  | { readonly kind: 'follow-state'; readonly token: number; readonly state: Omit<StateView, 'active'> }
+  | { readonly kind: 'follow-patch'; readonly token: number; readonly interaction: Omit<InteractionView, 'patch'> }
+
+function withText(header: Header, text: string): LinkMessage {
+  switch (header.kind) {
+    case 'patch':
+      return { kind: 'submit', token: header.token, submission: { kind: 'patch', request: { ...header.request, ops: JSON.parse(text) as Op[], text } as PatchRequest } }
+    case 'answer':
+      return { kind: 'answer', token: header.token, answer: { ...header.answer, state: { ...header.answer.state, active: text } } }
+    case 'follow-state':
+      return { ...header, state: { ...header.state, active: text } }
+    case 'follow-patch':
+      return { ...header, interaction: { ...header.interaction, patch: text } }
+    default:
+      throw new Error('a message with a text that none of ours has')
+  }
+}

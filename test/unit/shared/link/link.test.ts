@@ -1,0 +1,129 @@
+/** A link over a socket of the test's: frames, order, bounds, the end. Real sockets: test/contract/link.test.ts. */
+import { EventEmitter } from 'node:events'
+import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals'
+import type { WebSocket } from 'ws'
+import { limits } from '#shared/limits.ts'
+import { Link } from '#shared/link/link.ts'
+import { decodeFrame, encodeMessage, type Hello, type LinkMessage } from '#shared/link/messages.ts'
+import { A } from './samples.ts'
+
+const HELLO: Hello = { kind: 'hello', version: 1, role: 'peer', name: 'p', incarnation: A }
+const forget = (token: number): LinkMessage => ({ kind: 'forget', token })
+
+class FakeSocket extends EventEmitter {
+  readonly frames: string[] = []
+  bufferedAmount = 0
+  pings = 0
+  calls: string[] = []
+  send(frame: string): void {
+    this.frames.push(frame)
+    this.calls.push('send')
+  }
+  ping(): void {
+    this.pings += 1
+  }
+  close(): void {
+    this.calls.push('close')
+  }
+  terminate(): void {
+    this.calls.push('terminate')
+  }
+}
+
+let socket: FakeSocket
+let link: Link
+let ends: number
+let received: LinkMessage[]
+
+beforeEach(() => {
+  jest.useFakeTimers()
+  socket = new FakeSocket()
+  link = new Link(socket as unknown as WebSocket, HELLO)
+  ends = 0
+  received = []
+  link.onEnd = () => (ends += 1)
+  link.onMessage = (message) => received.push(message)
+})
+afterEach(() => {
+  link.end()
+  jest.useRealTimers()
+})
+
+const turn = (): void => void jest.advanceTimersByTime(0)
+const arrive = (text: string): boolean => socket.emit('message', Buffer.from(text))
+
+test('what is sent in one turn goes in one frame, in order (I1, I2)', () => {
+  for (let token = 1; token <= 3; token++) link.send(forget(token))
+  expect(socket.frames).toEqual([])
+  turn()
+  expect(socket.frames.map(decodeFrame)).toEqual([[forget(1), forget(2), forget(3)]])
+  link.send(forget(4))
+  turn()
+  expect(socket.frames.map(decodeFrame)).toEqual([[forget(1), forget(2), forget(3)], [forget(4)]])
+  turn()
+  expect(socket.frames).toHaveLength(2)
+})
+
+test('messages of a frame arrive in order', () => {
+  arrive([1, 2, 3].map((token) => encodeMessage(forget(token))).join(''))
+  expect(received).toEqual([forget(1), forget(2), forget(3)])
+})
+
+test('garbage ends the link, once', () => {
+  arrive('{"kind":')
+  expect([ends, socket.calls]).toEqual([1, ['terminate']])
+  socket.emit('close')
+  socket.emit('error', new Error('late'))
+  expect(ends).toBe(1)
+})
+
+test('after the end nothing is sent', () => {
+  link.send(forget(1))
+  link.end()
+  link.send(forget(2))
+  turn()
+  expect(socket.frames).toEqual([])
+})
+
+test('close sends what waits, then ends', () => {
+  link.send(forget(1))
+  link.close()
+  expect(socket.frames.map(decodeFrame)).toEqual([[forget(1)]])
+  expect(socket.calls.slice(0, 2)).toEqual(['send', 'close'])
+  expect(ends).toBe(1)
+})
+
+test('a peer that does not take what is sent is given up (I3)', () => {
+  socket.bufferedAmount = limits.linkBufferBytes
+  link.send(forget(1))
+  turn()
+  expect(ends).toBe(0)
+  socket.bufferedAmount = limits.linkBufferBytes + 1
+  link.send(forget(2))
+  turn()
+  expect(ends).toBe(1)
+})
+
+describe('a peer that falls silent', () => {
+  test('is given up after two pulses without a word', () => {
+    jest.advanceTimersByTime(limits.linkPulseMs)
+    expect([socket.pings, ends]).toEqual([1, 0])
+    jest.advanceTimersByTime(limits.linkPulseMs - 1)
+    expect(ends).toBe(0)
+    jest.advanceTimersByTime(1)
+    expect(ends).toBe(1)
+    jest.advanceTimersByTime(10 * limits.linkPulseMs)
+    expect(ends).toBe(1)
+  })
+
+  test.each([
+    ['a pong', () => socket.emit('pong')],
+    ['a message', () => arrive(encodeMessage(forget(1)))],
+  ])('%s keeps it', (_, speak) => {
+    for (let n = 0; n < 5; n++) {
+      jest.advanceTimersByTime(limits.linkPulseMs)
+      speak()
+    }
+    expect(ends).toBe(0)
+  })
+})
