@@ -1,0 +1,198 @@
+/**
+ * Composition of the api, and its door: one plain `node:http` request listener over the parts given.
+ *
+ * Owns: the order in which a request is judged: route, method, Origin, bearer, query, content type, body.
+ * Does not own: what routes do. Talks to: nothing but its parts.
+ *
+ * The way of a patch through here allocates little and awaits nothing while the bearer and the copy of its
+ * session are known: it is most of what the api costs above bare HTTP.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { Bearers } from '#shared/sessions/bearers.ts'
+import type { Claims } from '#shared/sessions/bearers.ts'
+import { IdTokens } from '#shared/sessions/id-tokens.ts'
+import { NameIds } from '#shared/sessions/names.ts'
+import { OpenSessions } from '#shared/sessions/open-sessions.ts'
+import type { SessionState } from '#shared/sessions/open-sessions.ts'
+import { SignedTokens } from '#shared/sessions/signed-token.ts'
+import { answerUnavailable } from './answers.ts'
+import { collectBody, contentKind } from './body.ts'
+import { Origins, preflightHeaders } from './cors.ts'
+import { EffectIds } from './effect-ids.ts'
+import { EventHub } from './event-stream.ts'
+import { Exchange } from './exchange.ts'
+import { Files } from './files.ts'
+import { Names } from './names.ts'
+import { openApiDocument } from './openapi.ts'
+import { Operations } from './operations.ts'
+import type { ApiParts } from './parts.ts'
+import { parseQuery } from './query.ts'
+import { Reading } from './reading.ts'
+import { Renames } from './renames.ts'
+import { match, routesOf } from './routes.ts'
+import type { Method, Operation, Route } from './routes.ts'
+import { Sessions } from './sessions.ts'
+import { SideEffects } from './side-effects/side-effects.ts'
+import { sideEffectTable } from './side-effects/table.ts'
+import { States } from './states.ts'
+import { Streams } from './streams.ts'
+
+export type Api = {
+  /** For `http.createServer(api.handler)` and for functions-framework's `http('api', api.handler)`. */
+  readonly handler: (req: IncomingMessage, res: ServerResponse) => void
+  /** Ends every open stream and its timers; requests that come later are still answered. */
+  readonly close: () => void
+}
+
+export function createApi(parts: ApiParts): Api {
+  const { cluster, uploads, settings, secrets, domains, clock, log } = parts
+  const origins = new Origins({ settings, domains })
+  const bearers = new Bearers({ secret: secrets.bearerKey, clock })
+  const open = new OpenSessions({ cluster, clock })
+  const gate = new Gate(bearers, open, origins)
+  const ids = new NameIds(secrets.nameKey)
+  const names = new Names({ ids, cluster })
+  const reading = new Reading({ cluster, names, rule: settings.authorizeDefault })
+  const effectIds = new EffectIds(secrets.nameKey)
+  const table = sideEffectTable({ cluster, reading, uploads, names: ids, ids: effectIds })
+  const sideEffects = new SideEffects({ table, cluster, publicUrl: settings.publicUrl, log })
+  const loop = { cluster, names, renames: new Renames({ cluster, names }), sideEffects }
+  const hub = new EventHub({ cluster, sessions: open, clock, log })
+  const states = new States({ cluster, loop, ids, reading, hub })
+  const idTokens = new IdTokens({ issuers: settings.issuers, localIssuerKey: secrets.localIssuerKey, clock })
+  const sessions = new Sessions({ cluster, loop, names, bearers, idTokens, open, hub, origins, clock, log, bearerOf: gate.bearerOf })
+  const tokens = new SignedTokens({ secret: secrets.bearerKey, purpose: 'stream', clock })
+  const streams = new Streams({ tokens, reading, states, open, origins, publicUrl: settings.publicUrl })
+  const files = new Files({ loop, ids: effectIds })
+  const operations = new Operations({ cluster, clusterInfo: settings.clusterInfo, operatorToken: secrets.operatorToken })
+  let document: string | undefined
+  const openApi = (x: Exchange): void => {
+    document ??= JSON.stringify(openApiDocument(Object.values(routes), settings.publicUrl))
+    x.json(200, document)
+  }
+  const routes = routesOf({ sessions, states, streams, files, operations, openApi })
+
+  const handler = (req: IncomingMessage, res: ServerResponse): void => {
+    const x = new Exchange(req, res, log)
+    try {
+      const url = req.url!
+      const mark = url.indexOf('?')
+      const found = match(routes, mark === -1 ? url : url.slice(0, mark))
+      if (found === undefined) return unknownRoute(x, origins)
+      x.parameter = found.parameter
+      const { origin } = req.headers
+      if (origin !== undefined && origins.allows(origin)) x.allowedOrigin = origin
+      const method = req.method as Method
+      const operation = Object.hasOwn(found.route.operations, method) ? found.route.operations[method] : undefined
+      if (operation === undefined) return withoutOperation(x, found.route)
+      const { query, fault } = parseQuery(mark === -1 ? undefined : url.slice(mark + 1), found.route.queries[method]!)
+      if (fault !== undefined) x.fault = fault
+      else x.query = query
+      if (operation.access === 'open') run(x, operation)
+      else gate.admit(x, operation)
+    } catch (error) {
+      x.broken(error)
+    }
+  }
+  return { handler, close: () => hub.close() }
+}
+
+function unknownRoute(x: Exchange, origins: Origins): void {
+  const { origin } = x.req.headers
+  if (origin !== undefined && origins.allows(origin)) x.allowedOrigin = origin
+  x.problem('not-found', { detail: 'no such route' })
+}
+
+/** OPTIONS, a preflight or not, and methods that the route does not have. */
+function withoutOperation(x: Exchange, { allow }: Route): void {
+  const { method, headers } = x.req
+  if (method !== 'OPTIONS') return x.problem('method-not-allowed', { detail: `this route has ${allow}` }, ['Allow', allow])
+  const isPreflight = headers.origin !== undefined && headers['access-control-request-method'] !== undefined
+  if (!isPreflight) return x.empty(204, ['Allow', allow])
+  if (x.allowedOrigin === undefined) return x.problem('forbidden', { detail: 'this Origin may not use the api' })
+  x.empty(204, preflightHeaders(allow))
+}
+
+/** Whoever is let in: the request itself is judged and its operation run. */
+function run(x: Exchange, operation: Operation): void {
+  if (x.fault !== undefined) return x.problem('bad-request', { detail: x.fault })
+  if (operation.body === undefined) {
+    x.settle(operation.run(x))
+    return
+  }
+  const { headers } = x.req
+  const kind = contentKind(headers['content-type'])
+  if (kind === undefined || !operation.kinds.includes(kind)) {
+    return x.problem('unsupported-media-type', { detail: `Content-Type: ${Object.keys(operation.body).join(' or ')}, in UTF-8` })
+  }
+  const encoding = headers['content-encoding']
+  if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
+    return x.problem('unsupported-media-type', { detail: 'Content-Encoding: none' })
+  }
+  collectBody(x, operation.run)
+}
+
+/** Bearers: who asks, and whether the session is still open. */
+class Gate {
+  readonly #bearers: Bearers
+  readonly #open: OpenSessions
+  readonly #origins: Origins
+
+  constructor(bearers: Bearers, open: OpenSessions, origins: Origins) {
+    this.#bearers = bearers
+    this.#open = open
+    this.#origins = origins
+  }
+
+  admit(x: Exchange, operation: Operation): void {
+    const token = bearerText(x)
+    if (token === undefined) return unauthorized(x)
+    const claims = this.#bearers.verify(token)
+    if (claims instanceof Promise) x.settle(claims.then((verified) => this.#identified(x, operation, verified)))
+    else this.#identified(x, operation, claims)
+  }
+
+  #identified(x: Exchange, operation: Operation, claims: Claims | undefined): void {
+    if (claims === undefined) return unauthorized(x)
+    const { origin } = x.req.headers
+    if (origin !== undefined && this.#origins.domainOf(origin) !== claims.domain) {
+      return x.problem('forbidden', { detail: 'the bearer is of another domain than the Origin' })
+    }
+    x.caller = claims
+    const state = this.#open.state(claims)
+    if (state instanceof Promise) x.settle(state.then((known) => admitted(x, operation, known)))
+    else admitted(x, operation, state)
+  }
+
+  /** For the route that can do without a bearer. */
+  bearerOf = async (x: Exchange): Promise<Claims | 'none' | 'unavailable'> => {
+    const token = bearerText(x)
+    const claims = token === undefined ? undefined : await this.#bearers.verify(token)
+    if (claims === undefined) return 'none'
+    const state = await this.#open.state(claims)
+    return state === 'open' ? claims : state === 'closed' ? 'none' : 'unavailable'
+  }
+}
+
+function admitted(x: Exchange, operation: Operation, state: SessionState): void {
+  switch (state) {
+    case 'open':
+      return run(x, operation)
+    case 'closed':
+      return unauthorized(x)
+    case 'unavailable':
+      return answerUnavailable(x, { stored: false, reason: 'the session cannot be looked up just now' })
+  }
+}
+
+/** For every reason the same words. */
+function unauthorized(x: Exchange): void {
+  x.problem('unauthorized', { detail: 'a valid bearer of an open session is needed' }, ['WWW-Authenticate', 'Bearer'])
+}
+
+function bearerText(x: Exchange): string | undefined {
+  const header = x.req.headers.authorization
+  if (header === undefined || header.length < 8) return undefined
+  const isBearer = header.startsWith('Bearer ') || header.slice(0, 7).toLowerCase() === 'bearer '
+  return isBearer ? header.slice(7).trim() : undefined
+}

@@ -1,0 +1,56 @@
+/** What the api is composed of. Nothing in `functions/api` reads the environment or knows where it runs. */
+import type { StateCluster } from '#shared/ports/state-cluster.ts'
+import type { Uploads } from '#shared/ports/uploads.ts'
+import type { Issuer } from '#shared/sessions/id-tokens.ts'
+
+export type ApiSettings = {
+  /** `localhost` and `*.localhost`, any port, may be used without a claim and get CORS headers. */
+  readonly openDomains: boolean
+  /** Origins (`https://app.example.com`) that get CORS headers besides those of claimed domains. */
+  readonly corsOrigins: readonly string[]
+  /** OIDC issuers whose ID tokens open sessions. */
+  readonly issuers: readonly Issuer[]
+  /** What others than a state's owner may read where a domain has configured nothing. */
+  readonly authorizeDefault: 'deny' | 'allow'
+  /** `GET /v1/cluster` is for everybody, not only for operators. */
+  readonly clusterInfo: boolean
+  /** What addresses that we hand out begin with (`https://api.example.com`); undefined: the request's Host. */
+  readonly publicUrl: string | undefined
+}
+
+export type ApiSecrets = {
+  /** At least 32 bytes. Signs bearers and, by keys derived from it, stream addresses; changing it ends every session. */
+  readonly bearerKey: Uint8Array
+  /** At least 32 bytes. Makes the ids of names, and of what side effects make; must never change. */
+  readonly nameKey: Uint8Array
+  /** At least 32 bytes. Verifies ID tokens of the issuer `local`; undefined: there is no such issuer. */
+  readonly localIssuerKey: Uint8Array | undefined
+  /** Bearer of operators; undefined: there is none. */
+  readonly operatorToken: string | undefined
+}
+
+/** The registry of domains as far as this process knows it: kept in memory, so that every request may ask. */
+export interface Domains {
+  isClaimed(domain: string): boolean
+}
+
+export interface WallClock {
+  wallMs(): number
+}
+
+/** The part of pino that is used. */
+export interface Log {
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
+  error(fields: object, message: string): void
+}
+
+export type ApiParts = {
+  readonly cluster: StateCluster
+  readonly uploads: Uploads
+  readonly settings: ApiSettings
+  readonly secrets: ApiSecrets
+  readonly domains: Domains
+  readonly clock: WallClock
+  readonly log: Log
+}
