@@ -1,0 +1,163 @@
+/**
+ * The whole platform on one machine: the api's handler over state processes on a folder, in this process or in
+ * processes of their own. What mounts the handler on a server is the entry's business.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { join } from 'node:path'
+import { systemClock } from '#shared/adapters/embedded/clock.ts'
+import { openColdStorage } from '#shared/adapters/embedded/cold-storage.ts'
+import { lockDataDirectory, secret } from '#shared/adapters/embedded/data-directory.ts'
+import { openDirectory } from '#shared/adapters/embedded/directory.ts'
+import { openFanOut } from '#shared/adapters/embedded/fan-out.ts'
+import { openUploads } from '#shared/adapters/embedded/uploads.ts'
+import { DirectoryRoutes } from '#shared/link/directory-routes.ts'
+import { RoutedCluster, type Routes } from '#shared/link/routed-cluster.ts'
+import { sharedSecret } from '#shared/link/shared-secret.ts'
+import type { Log } from '#shared/log.ts'
+import type { ColdStorage } from '#shared/ports/cold-storage.ts'
+import type { Directory } from '#shared/ports/directory.ts'
+import type { Settings } from '#shared/settings.ts'
+import { Origins } from '#functions/api/cors.ts'
+import { createApi } from '#functions/api/index.ts'
+import { runRetention } from '#functions/scheduled/retention.ts'
+import { Supervisor } from '#functions/local/supervisor.ts'
+import { localRoutes } from '#functions/state-process/local-routes.ts'
+import { startStateProcess } from '#functions/state-process/process.ts'
+
+/** What `npm start` sets where the environment says nothing. */
+export const PRESETS = { OPEN_DOMAINS: 'true', LOCAL_ISSUER: 'true', CLUSTER_INFO: 'true' }
+
+const LOCK_ATTEMPTS = 10
+const LOCK_PAUSE_MS = 200
+const RETENTION_RUN_MS = 3_600_000
+
+export type Platform = {
+  readonly handler: (req: IncomingMessage, res: ServerResponse) => void
+  /** What is missing before it serves; empty when ready. */
+  missing(): readonly string[]
+  /** Ends streams, so that a server can close. */
+  endStreams(): void
+  stop(): Promise<void>
+}
+
+/** The folder belongs to another start that lives. */
+export class DataDirectoryTaken extends Error {
+  override name = 'DataDirectoryTaken'
+}
+
+/** Throws `DataDirectoryTaken`. */
+export async function composePlatform(settings: Settings, log: Log): Promise<Platform> {
+  const { DATA_DIR } = settings
+  const lock = await lockPatiently(DATA_DIR)
+  if (lock.kind === 'taken') {
+    throw new DataDirectoryTaken(`DATA_DIR ${DATA_DIR} is in use${lock.by ? ` by ${lock.by}` : ''}: stop that one first, or set another DATA_DIR`)
+  }
+  const onFault = ({ what, reason }: { what: string; reason: string }): void => log.warn({ what, reason }, 'storage fault')
+  const directory = await openDirectory({ folder: join(DATA_DIR, 'directory'), onFault })
+  const state = settings.STATE_PROCESSES === 1 ? await inThisProcess(settings, directory, log) : await inProcessesOfTheirOwn(settings, directory, log)
+  const cluster = new RoutedCluster(state.routes, systemClock)
+  const apiSettings = {
+    openDomains: settings.OPEN_DOMAINS,
+    corsOrigins: settings.CORS_ORIGINS,
+    issuers: settings.ISSUERS,
+    authorizeDefault: settings.AUTHORIZE_DEFAULT,
+    clusterInfo: settings.CLUSTER_INFO,
+    publicUrl: settings.PUBLIC_URL,
+  }
+  const domains = { isClaimed: () => false }
+  const origins = new Origins({ settings: apiSettings, domains })
+  const uploads = openUploads({
+    folder: join(DATA_DIR, 'uploads'),
+    key: secret(DATA_DIR, 'uploads.key', 32),
+    limitBytes: settings.UPLOAD_LIMIT_MIB * 2 ** 20,
+    allowsOrigin: (origin) => origins.allows(origin),
+    clock: systemClock,
+    onFault,
+  })
+  const api = createApi({
+    cluster,
+    uploads,
+    settings: apiSettings,
+    secrets: {
+      bearerKey: secret(DATA_DIR, 'bearer.key', 32),
+      nameKey: secret(DATA_DIR, 'name.key', 32),
+      localIssuerKey: settings.LOCAL_ISSUER ? secret(DATA_DIR, 'local-issuer.key', 32) : undefined,
+      operatorToken: settings.OPERATOR_TOKEN,
+    },
+    domains,
+    clock: systemClock,
+    log,
+  })
+  return {
+    handler: uploads.before(api.handler),
+    missing: () => cluster.missing(),
+    endStreams: () => api.close(),
+    stop: async () => {
+      api.close()
+      await uploads.close()
+      await state.stop()
+      cluster.close()
+      await directory.close()
+      await lock.release()
+    },
+  }
+}
+
+/** State processes as the api sees them, and their end. */
+type StateProcesses = { readonly routes: Routes; stop(): Promise<void> }
+
+async function inThisProcess(settings: Settings, directory: Directory, log: Log): Promise<StateProcesses> {
+  const onFault = ({ what, reason }: { what: string; reason: string }): void => log.warn({ what, reason }, 'storage fault')
+  const coldStorage = await openColdStorage({ directory: join(settings.DATA_DIR, 'cold-storage'), onFault })
+  const fanOut = openFanOut()
+  const name = 'state-process-0'
+  const retention = retain(settings, coldStorage, log)
+  const stateProcess = await startStateProcess({ name, links: undefined, gapRule: settings.GAP_RULE, coldStorage, directory, fanOut, clock: systemClock, log })
+  return {
+    routes: localRoutes(name, stateProcess),
+    stop: async () => {
+      clearInterval(retention)
+      await stateProcess.stop()
+      await fanOut.close()
+      await coldStorage.close()
+    },
+  }
+}
+
+async function inProcessesOfTheirOwn(settings: Settings, directory: Directory, log: Log): Promise<StateProcesses> {
+  const { DATA_DIR, LOG_LEVEL, GAP_RULE, STATE_PROCESSES } = settings
+  const credentials = sharedSecret(secret(DATA_DIR, 'link.key', 32))
+  const names = Array.from({ length: STATE_PROCESSES }, (_, at) => `state-process-${at}`)
+  const environment = { DATA_DIR, LOG_LEVEL, GAP_RULE }
+  const supervisor = new Supervisor({ names, environment, directory, log })
+  const coldStorage = await openColdStorage({ directory: join(DATA_DIR, 'cold-storage') })
+  const retention = retain(settings, coldStorage, log)
+  return {
+    routes: new DirectoryRoutes({ directory, credentials, name: 'api', expected: STATE_PROCESSES }),
+    stop: async () => {
+      clearInterval(retention)
+      await supervisor.stop()
+      await coldStorage.close()
+    },
+  }
+}
+
+/** What Cloud Scheduler does elsewhere. */
+function retain(settings: Settings, coldStorage: ColdStorage, log: Log): NodeJS.Timeout {
+  const keepMs = settings.RETENTION_HOURS * 3_600_000
+  const run = (): void => {
+    runRetention({ coldStorage, nowMs: systemClock.wallMs(), keepMs, log }).catch((error: unknown) => {
+      log.error({ reason: error instanceof Error ? error.message : 'unknown' }, 'retention has not finished; it goes on with the next run')
+    })
+  }
+  return setInterval(run, RETENTION_RUN_MS).unref()
+}
+
+/** One that is just ending, as after `kill -9` of its parent, is waited for. */
+async function lockPatiently(dataDir: string): Promise<Awaited<ReturnType<typeof lockDataDirectory>>> {
+  for (let attempt = 0; ; attempt++) {
+    const lock = await lockDataDirectory(dataDir)
+    if (lock.kind === 'locked' || attempt === LOCK_ATTEMPTS) return lock
+    await new Promise((resolve) => setTimeout(resolve, LOCK_PAUSE_MS))
+  }
+}
