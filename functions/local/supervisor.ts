@@ -40,7 +40,9 @@ export class Supervisor {
       if (this.#stopping) return
       log.error({ name, pid: child.pid, code, signal }, 'state process has died: starting it again')
       void this.#tellDirectory(name, child.pid)
-      setTimeout(() => this.#start(name), Math.max(0, RESTART_MS - (performance.now() - startedAt)))
+      setTimeout(() => {
+        if (!this.#stopping) this.#start(name)
+      }, Math.max(0, RESTART_MS - (performance.now() - startedAt)))
     })
   }
 
