@@ -62,6 +62,10 @@ export const limits = {
   bundleInteractions: 4_096,
   /** Puts of bundles under way at once. */
   bundlePuts: 3,
+  /** Where a bundle and what gathers behind it hold so many interactions, the next bundle waits for most of as many again ... */
+  paceInteractions: 8,
+  /** ... but not longer than this. */
+  paceMs: 2,
   /** Interactions and bytes that wait for storage in one process; past them: "overloaded". */
   waitingInteractions: 20_000,
   waitingBytes: 64 * 1024 * 1024,
@@ -91,6 +95,29 @@ export const limits = {
   /** Objects of one dead log that a recovery may have to read. */
   recoveryObjects: 64,
 
+  /** Rows that could not be written to the mirror are tried again after this, so many states at once. */
+  mirrorHealMs: 500,
+  mirrorHealStates: 500,
+  /** A row that Postgres refuses, as while a configuration changes its table, is tried again so often, after this pause. */
+  mirrorTries: 8,
+  mirrorRetryMs: 250,
+  /** New states are added to the index of states after this, so many in one statement. */
+  stateIndexMs: 200,
+  stateIndexRows: 2_000,
+  /** States that are read and written at once when tables are filled. */
+  fillStates: 500,
+  /** Between tries of a step of a reconfiguration that Postgres does not answer. */
+  configureRetryMs: 1_000,
+  /** A domain's report names values that did not fit at most this often. */
+  misfitReportMs: 2_000,
+  /** A claim is proved within this time, looked for this often; a look takes at most this long, an answer this much. */
+  claimMs: 300_000,
+  claimLookMs: 5_000,
+  claimLookTimeoutMs: 4_000,
+  claimAnswerBytes: 4_096,
+  /** Claims of one process that wait for their proof; past them: 503. */
+  claimsOpen: 1_000,
+
   /** An uploaded file, unless the deployment sets another bound. */
   uploadBytes: 100 * 1024 * 1024,
   /** How long a signed address of an upload or a download is good. */
@@ -99,6 +126,11 @@ export const limits = {
   uploadsOpen: 256,
   /** A process that stops lets uploads and downloads go on for this long. */
   uploadDrainMs: 2_000,
+
+  /** One request to Cloud Storage or Firestore, up to the head of its answer; without one it is unknown what it did. */
+  storageRequestMs: 5_000,
+  /** Content that is being read from Cloud Storage is given up after a silence of this length. */
+  storageSilenceMs: 5_000,
 
   /** States held in memory by one process; the least recently used clean ones go first. */
   trackedStates: 200_000,

@@ -16,6 +16,8 @@ const TABLE = {
   STATE_PROCESSES: { kind: 'count', byDefault: '1', help: 'state processes; 1: in the same process' },
   PROCESS_NAME: { kind: 'text', byDefault: 'state-process-0', help: 'stable name of a state process of its own' },
   PUBLIC_URL: { kind: 'text', byDefault: undefined, help: 'what handed-out addresses begin with; else the Host of the request' },
+  DATABASE_URL: { kind: 'text', byDefault: undefined, help: 'a Postgres to keep the tables of domains in, as an admin without superuser rights; else one of our own is started' },
+  ADMIN_DOMAIN: { kind: 'text', byDefault: undefined, help: 'the domain that may be used without a claim, to claim others from' },
   OPEN_DOMAINS: { kind: 'flag', byDefault: 'false', help: 'localhost and *.localhost may be used without a claim' },
   CORS_ORIGINS: { kind: 'list', byDefault: '', help: 'comma-separated origins that browsers may call from, besides those of claimed domains' },
   ISSUERS: {

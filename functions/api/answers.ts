@@ -12,6 +12,11 @@ export function answerUnavailable(x: Exchange, { stored, reason }: Omit<Unavaila
   x.problem('unavailable', { detail: reason, members: stored === undefined ? undefined : { stored } }, RETRY_AFTER)
 }
 
+/** The patch is stored, and what it changes in the domain's tables is not: the same key again, until it is. */
+export function answerMirrorBehind(x: Exchange, ii: InteractionIndex, reason: string): void {
+  x.problem('unavailable', { detail: reason, members: { stored: true, ii } }, RETRY_AFTER)
+}
+
 export function answerBehind(x: Exchange, minIi: number): void {
   x.problem('unavailable', { detail: `min_ii ${minIi} was not reached in time` }, RETRY_AFTER)
 }
@@ -25,9 +30,10 @@ export function answerForbidden(x: Exchange): void {
   x.problem('forbidden', { detail: 'this state is not for you' })
 }
 
-export function answerPatch(x: Exchange, { id, answer, effect }: LoopAnswer): void {
+export function answerPatch(x: Exchange, { id, answer, effect, mirror }: LoopAnswer): void {
   switch (answer.kind) {
     case 'stored': {
+      if (mirror?.kind === 'unavailable') return answerMirrorBehind(x, answer.ii, mirror.reason)
       const replayed = answer.replayed ? ',"replayed":true' : ''
       const results = effect === undefined ? '' : effectMembers(effect)
       const isTaken = effect?.kind === 'done' && effect.result['state'] !== undefined
@@ -53,9 +59,9 @@ function effectMembers(effect: EffectAnswer): string {
 }
 
 /** A short route's answer for its refused effect. The patch is stored all the same; what is missing may be had by a repeat. */
-export function answerEffectRefused(x: Exchange, { problem, detail }: EffectAnswer & { kind: 'refused' }): void {
+export function answerEffectRefused(x: Exchange, { problem, detail, members }: EffectAnswer & { kind: 'refused' }): void {
   if (problem === 'forbidden') return answerForbidden(x)
-  x.problem(problem, { detail }, problem === 'unavailable' ? RETRY_AFTER : undefined)
+  x.problem(problem, { detail, members }, problem === 'unavailable' ? RETRY_AFTER : undefined)
 }
 
 export function answerReplay(x: Exchange, next: InteractionIndex): void {

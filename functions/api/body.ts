@@ -87,7 +87,10 @@ export function parseJson(body: Buffer): JsonAnswer {
   }
 }
 
-export type ContentKind = 'json' | 'json-patch'
+export type ContentKind = 'json' | 'json-patch' | 'yaml'
+
+/** RFC 9512, and what is sent for it since before. */
+const YAML = new Set(['application/yaml', 'application/x-yaml', 'text/yaml', 'text/x-yaml'])
 
 /** The kind of a Content-Type header; undefined: not one of ours, or in another charset than UTF-8. */
 export function contentKind(header: string | undefined): ContentKind | undefined {
@@ -100,5 +103,6 @@ export function contentKind(header: string | undefined): ContentKind | undefined
   }
   if (type?.trim() === 'application/json') return 'json'
   if (type?.trim() === 'application/json-patch+json') return 'json-patch'
+  if (YAML.has(type?.trim() ?? '')) return 'yaml'
   return undefined
 }

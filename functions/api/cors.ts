@@ -28,7 +28,7 @@ export class Origins {
 
   /** Whether sessions may be opened in `domain`. */
   isKnown(domain: string): boolean {
-    return this.#domains.isClaimed(domain) || (this.#settings.openDomains && isLocalhost(domain))
+    return this.#domains.isClaimed(domain) || domain === this.#settings.adminDomain || (this.#settings.openDomains && isLocalhost(domain))
   }
 
   /** Whether a page of this Origin may read our answers. */

@@ -15,6 +15,15 @@ export type Purpose =
   /** The states that the short routes patch, one a user. */
   | 'uploads of'
   | 'downloads of'
+  | 'queries of'
+  | 'claims of'
+  | 'configs of'
+  /** What a claim or a configuration reports in, unless the client named a state. */
+  | 'report'
+  /** What a domain shows, so that who claims it is known to speak for it. */
+  | 'claim token'
+  /** The upload of a configuration that came as a body. */
+  | 'config'
 
 export class EffectIds {
   readonly #key: KeyObject

@@ -13,13 +13,17 @@
  */
 import type { ServerResponse } from 'node:http'
 import { assert } from '#shared/assert.ts'
+import type { Requested } from '#shared/domain/authorize.ts'
 import type { InteractionIndex, StateId } from '#shared/ids.ts'
 import { limits } from '#shared/limits.ts'
 import type { Follower, Following, InteractionView, StateCluster, StateView } from '#shared/ports/state-cluster.ts'
 import type { Claims } from '#shared/sessions/bearers.ts'
 import type { OpenSessions } from '#shared/sessions/open-sessions.ts'
 import { sessionRecordOf } from '#shared/sessions/session-record.ts'
+import type { Verdict } from './authorizer.ts'
 import type { Exchange } from './exchange.ts'
+import { isOwner } from './party.ts'
+import type { Party } from './party.ts'
 import type { Log, WallClock } from './parts.ts'
 import { patchEvent, stateEvent } from './state-json.ts'
 
@@ -69,6 +73,7 @@ export class EventHub {
     const { claims, id, view, from } = of
     const res = x.stream('text/event-stream', ['Cache-Control', 'no-store', 'X-Accel-Buffering', 'no'])
     const stream = new Stream(res, claims, this.#followerBufferBytes)
+    if (view !== undefined) stream.of = { id, owner: view.owner, domain: view.domain }
     res.on('close', () => this.#remove(stream))
     this.#streams.add(stream)
     this.#watch(stream)
@@ -86,6 +91,21 @@ export class EventHub {
   /** Ends the streams of a session that was closed. */
   endSession(session: string): void {
     for (const stream of this.#watches.get(session)?.streams ?? []) stream.end()
+  }
+
+  /** The rules of a domain have changed: streams of its states end whose followers may not have them any more. */
+  reauthorize(domain: string, may: (caller: Party, of: Requested) => Verdict | Promise<Verdict>): void {
+    for (const stream of this.#streams) {
+      const { of, claims } = stream
+      if (of === undefined || of.domain !== domain) continue
+      Promise.resolve(may(claims, of)).then((verdict) => {
+        // Unsure is no: a follower that still may comes back by itself.
+        if (verdict !== 'allow') stream.end()
+      }, (error: unknown) => {
+        this.#log.error({ err: error, id: of.id }, 'a stream could not be judged again')
+        stream.end()
+      })
+    }
   }
 
   close(): void {
@@ -242,6 +262,7 @@ class Topic implements Follower {
     }
     const text = stateEvent(this.id, view)
     for (const stream of this.#attached) {
+      if (stream.of === undefined && view !== undefined && !isOwner(stream.claims, view)) stream.end()
       // A stream that read its state itself may be ahead of what the cluster had for us: it waits for the patches.
       if (ii >= stream.next) stream.sendState(text, ii)
     }
@@ -251,6 +272,8 @@ class Topic implements Follower {
     const { ii } = interaction
     assert(ii === (this.#last ?? 0) + 1, `event ${ii} of ${this.id} came after ${this.#last}`)
     this.#last = ii
+    // Who followed what nobody had written was not judged: they come back, and are.
+    if (ii === 1) for (const stream of this.streams) if (stream.of === undefined && stream.claims.user !== interaction.user) stream.end()
     const event: PatchBytes = { ii, bytes: Buffer.from(patchEvent(this.id, interaction)) }
     this.#recent.push(event)
     this.#recentBytes += event.bytes.length
@@ -267,6 +290,8 @@ class Stream {
   /** The index of the next patch that it has to get. */
   next = 0
   topic: Topic | undefined = undefined
+  /** Whose state it is, once somebody has written it. */
+  of: Requested | undefined = undefined
   #res: ServerResponse
   #isEnded = false
   #bufferBytes: number

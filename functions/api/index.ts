@@ -8,6 +8,8 @@
  * session are known: it is most of what the api costs above bare HTTP.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { StateIndex } from '#shared/mirror/state-index.ts'
+import type { DomainRegistry } from '#shared/ports/domain-registry.ts'
 import { Bearers } from '#shared/sessions/bearers.ts'
 import type { Claims } from '#shared/sessions/bearers.ts'
 import { IdTokens } from '#shared/sessions/id-tokens.ts'
@@ -16,8 +18,18 @@ import { OpenSessions } from '#shared/sessions/open-sessions.ts'
 import type { SessionState } from '#shared/sessions/open-sessions.ts'
 import { SignedTokens } from '#shared/sessions/signed-token.ts'
 import { answerUnavailable } from './answers.ts'
+import { Authorizer } from './authorizer.ts'
 import { collectBody, contentKind } from './body.ts'
 import { Origins, preflightHeaders } from './cors.ts'
+import { DomainRoutes } from './domains.ts'
+import { Claims as DomainClaims } from './domains/claims.ts'
+import { Configurations } from './domains/configurations.ts'
+import { InForceDomains } from './domains/in-force.ts'
+import { MisfitReports } from './domains/misfits.ts'
+import { Mirror } from './domains/mirror.ts'
+import { Mirroring } from './domains/mirroring.ts'
+import { Queries } from './domains/queries.ts'
+import { Reports } from './domains/reports.ts'
 import { EffectIds } from './effect-ids.ts'
 import { EventHub } from './event-stream.ts'
 import { Exchange } from './exchange.ts'
@@ -25,7 +37,8 @@ import { Files } from './files.ts'
 import { Names } from './names.ts'
 import { openApiDocument } from './openapi.ts'
 import { Operations } from './operations.ts'
-import type { ApiParts } from './parts.ts'
+import type { ApiParts, Domains } from './parts.ts'
+import { QueryRoute } from './queries.ts'
 import { parseQuery } from './query.ts'
 import { Reading } from './reading.ts'
 import { Renames } from './renames.ts'
@@ -34,6 +47,7 @@ import type { Method, Operation, Route } from './routes.ts'
 import { Sessions } from './sessions.ts'
 import { SideEffects } from './side-effects/side-effects.ts'
 import { sideEffectTable } from './side-effects/table.ts'
+import { Upload } from './side-effects/upload.ts'
 import { States } from './states.ts'
 import { Streams } from './streams.ts'
 
@@ -45,32 +59,46 @@ export type Api = {
 }
 
 export function createApi(parts: ApiParts): Api {
-  const { cluster, uploads, settings, secrets, domains, clock, log } = parts
-  const origins = new Origins({ settings, domains })
+  const { cluster, uploads, registry, database, settings, secrets, clock, log } = parts
+  const origins = new Origins({ settings, domains: claimedDomains(registry) })
   const bearers = new Bearers({ secret: secrets.bearerKey, clock })
   const open = new OpenSessions({ cluster, clock })
   const gate = new Gate(bearers, open, origins)
   const ids = new NameIds(secrets.nameKey)
   const names = new Names({ ids, cluster })
-  const reading = new Reading({ cluster, names, rule: settings.authorizeDefault })
+  const inForce = new InForceDomains({ registry, uploads, log })
+  const authorizer = new Authorizer({ inForce, database, byDefault: settings.authorizeDefault })
+  const reading = new Reading({ cluster, names, authorizer })
+  const index = new StateIndex({ database })
+  const reports = new Reports({ cluster, log, onWritten: (domain, id, isNew) => mirroring.behind(domain, id, isNew) })
+  const misfits = new MisfitReports({ reports, registry, log })
+  const onMissing = (domain: string): void => configurations.rebuild(domain)
+  const mirror = new Mirror({ inForce, database, cluster, log, onMisfits: misfits.note, onMissing })
+  const mirroring = new Mirroring({ inForce, mirror, index, cluster })
+  const configurations: Configurations = new Configurations({ registry, database, uploads, cluster, inForce, mirror, index, reports, clock, log })
+  const claims = new DomainClaims({ registry, proof: parts.proof, reports, clock, log, openDomains: settings.openDomains })
+  const queries = new Queries({ inForce, database, onMissing })
   const effectIds = new EffectIds(secrets.nameKey)
-  const table = sideEffectTable({ cluster, reading, uploads, names: ids, ids: effectIds })
+  const upload = new Upload({ cluster, uploads, names: ids, ids: effectIds, mirroring })
+  const table = sideEffectTable({ cluster, reading, uploads, names: ids, ids: effectIds, registry, configurations, claims, queries, clock }, upload)
   const sideEffects = new SideEffects({ table, cluster, publicUrl: settings.publicUrl, log })
-  const loop = { cluster, names, renames: new Renames({ cluster, names }), sideEffects }
+  const loop = { cluster, names, renames: new Renames({ cluster, names }), sideEffects, mirroring, authorizer }
   const hub = new EventHub({ cluster, sessions: open, clock, log })
+  inForce.onChange(({ domain }) => hub.reauthorize(domain, (caller, of) => authorizer.may('read', caller, of)))
   const states = new States({ cluster, loop, ids, reading, hub })
   const idTokens = new IdTokens({ issuers: settings.issuers, localIssuerKey: secrets.localIssuerKey, clock })
   const sessions = new Sessions({ cluster, loop, names, bearers, idTokens, open, hub, origins, clock, log, bearerOf: gate.bearerOf })
   const tokens = new SignedTokens({ secret: secrets.bearerKey, purpose: 'stream', clock })
   const streams = new Streams({ tokens, reading, states, open, origins, publicUrl: settings.publicUrl })
   const files = new Files({ loop, ids: effectIds })
+  const domains = new DomainRoutes({ loop, ids: effectIds, registry, uploads, upload })
   const operations = new Operations({ cluster, clusterInfo: settings.clusterInfo, operatorToken: secrets.operatorToken })
   let document: string | undefined
   const openApi = (x: Exchange): void => {
     document ??= JSON.stringify(openApiDocument(Object.values(routes), settings.publicUrl))
     x.json(200, document)
   }
-  const routes = routesOf({ sessions, states, streams, files, operations, openApi })
+  const routes = routesOf({ sessions, states, streams, files, queries: new QueryRoute({ loop, ids: effectIds }), domains, operations, openApi })
 
   const handler = (req: IncomingMessage, res: ServerResponse): void => {
     const x = new Exchange(req, res, log)
@@ -94,7 +122,16 @@ export function createApi(parts: ApiParts): Api {
       x.broken(error)
     }
   }
-  return { handler, close: () => hub.close() }
+  configurations.resume().catch((error: unknown) => log.error({ err: error }, 'configurations that were being applied could not be looked for'))
+  const close = (): void => {
+    for (const part of [hub, claims, configurations, misfits, mirror, index, inForce]) part.close()
+  }
+  return { handler, close }
+}
+
+/** Which domains there are, for whoever needs to know no more. */
+export function claimedDomains(registry: DomainRegistry): Domains {
+  return { isClaimed: (domain) => registry.get(domain) !== undefined }
 }
 
 function unknownRoute(x: Exchange, origins: Origins): void {

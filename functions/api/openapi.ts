@@ -37,7 +37,9 @@ const PROBLEM = {
     limit: { type: 'integer', description: 'too-large: bytes' },
     op: { type: 'integer', description: 'unprocessable: index of the operation' },
     reason: { type: 'string', description: 'unprocessable: why it does not apply' },
-    stored: { type: 'boolean', description: 'unavailable: false where it is certain that nothing was stored' },
+    sqlstate: { type: 'string', description: 'query-failed: what Postgres calls it' },
+    faults: { type: 'array', items: { type: 'object' }, description: 'invalid-config: line, column, path and message of each' },
+    stored: { type: 'boolean', description: 'unavailable: false where it is certain that nothing was stored, true where only the tables are behind' },
   },
 }
 

@@ -1,4 +1,7 @@
 /** What the api is composed of. Nothing in `functions/api` reads the environment or knows where it runs. */
+import type { DomainDatabase } from '#shared/ports/domain-database.ts'
+import type { DomainProof } from '#shared/ports/domain-proof.ts'
+import type { DomainRegistry } from '#shared/ports/domain-registry.ts'
 import type { StateCluster } from '#shared/ports/state-cluster.ts'
 import type { Uploads } from '#shared/ports/uploads.ts'
 import type { Issuer } from '#shared/sessions/id-tokens.ts'
@@ -8,6 +11,8 @@ export type ApiSettings = {
   readonly openDomains: boolean
   /** Origins (`https://app.example.com`) that get CORS headers besides those of claimed domains. */
   readonly corsOrigins: readonly string[]
+  /** Where domains are claimed from: may be used without a claim. Undefined: there is none. */
+  readonly adminDomain: string | undefined
   /** OIDC issuers whose ID tokens open sessions. */
   readonly issuers: readonly Issuer[]
   /** What others than a state's owner may read where a domain has configured nothing. */
@@ -29,7 +34,7 @@ export type ApiSecrets = {
   readonly operatorToken: string | undefined
 }
 
-/** The registry of domains as far as this process knows it: kept in memory, so that every request may ask. */
+/** Which domains there are: asked by every request. */
 export interface Domains {
   isClaimed(domain: string): boolean
 }
@@ -50,7 +55,9 @@ export type ApiParts = {
   readonly uploads: Uploads
   readonly settings: ApiSettings
   readonly secrets: ApiSecrets
-  readonly domains: Domains
+  readonly registry: DomainRegistry
+  readonly database: DomainDatabase
+  readonly proof: DomainProof
   readonly clock: WallClock
   readonly log: Log
 }

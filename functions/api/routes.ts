@@ -5,14 +5,16 @@ import type { TObject, TSchema } from 'typebox'
 import type { ProblemName } from '#shared/errors.ts'
 import type { Exchange } from './exchange.ts'
 import type { ContentKind } from './body.ts'
+import type { DomainRoutes } from './domains.ts'
 import type { Files } from './files.ts'
 import type { Operations } from './operations.ts'
+import type { QueryRoute } from './queries.ts'
 import * as schemas from './schemas.ts'
 import type { Sessions } from './sessions.ts'
 import type { States } from './states.ts'
 import type { Streams } from './streams.ts'
 
-export type Method = 'GET' | 'POST' | 'PATCH' | 'DELETE'
+export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
 
 /** Media type -> schema; undefined: a body that JSON Schema does not describe. */
 export type Content = { readonly [mediaType: string]: TSchema | undefined }
@@ -47,6 +49,8 @@ export type Handlers = {
   readonly states: States
   readonly streams: Streams
   readonly files: Files
+  readonly queries: QueryRoute
+  readonly domains: DomainRoutes
   readonly operations: Operations
   readonly openApi: (x: Exchange) => void
 }
@@ -65,7 +69,7 @@ const onBody = ['bad-request', 'too-large', 'unsupported-media-type'] as const
 const onSession = ['unauthorized', 'forbidden', 'unavailable'] as const
 
 export function routesOf(handlers: Handlers) {
-  const { sessions, states, streams, files, operations, openApi } = handlers
+  const { sessions, states, streams, files, queries, domains, operations, openApi } = handlers
   return {
     sessions: route('/v1/sessions', {
       POST: {
@@ -175,6 +179,46 @@ export function routesOf(handlers: Handlers) {
         run: files.download,
       },
     }),
+    query: route('/v1/queries/{name}', {
+      POST: {
+        summary: "A query that the caller's domain has configured, or another one for it",
+        access: 'session',
+        body: json(schemas.QueryBody),
+        kinds: ['json'],
+        success: { 200: json(schemas.Rows) },
+        problems: [...onBody, ...onSession, 'not-found', 'query-failed'],
+        run: queries.run,
+      },
+    }),
+    claim: route('/v1/domains/{domain}/claim', {
+      POST: {
+        summary: 'Claim a domain: it has to show the token in a TXT record, or at /.well-known/knowlearning-admin-challenge; the report says how far it is',
+        access: 'session',
+        headers: ['Idempotency-Key'],
+        success: { 200: json(schemas.ClaimStarted) },
+        problems: [...onSession, 'bad-request', 'domain-taken', 'key-reused'],
+        run: domains.claim,
+      },
+    }),
+    config: route('/v1/domains/{domain}/config', {
+      GET: {
+        summary: 'The configuration in force, for the admin of the domain',
+        access: 'session',
+        success: { 200: json(schemas.ConfigInForce) },
+        problems: [...onSession, 'bad-request', 'unknown-domain', 'not-found'],
+        run: domains.inForce,
+      },
+      PUT: {
+        summary: 'Configure a domain, for its admin: checked as a whole, then applied step by step, as the report says',
+        access: 'session',
+        headers: ['Idempotency-Key'],
+        body: { 'application/yaml': undefined },
+        kinds: ['yaml'],
+        success: { 202: json(schemas.ConfigStarted) },
+        problems: [...onBody, ...onSession, 'unknown-domain', 'invalid-config', 'key-reused'],
+        run: domains.configure,
+      },
+    }),
     health: route('/v1/health', {
       GET: { summary: 'The process is up', access: 'open', success: { 200: json(schemas.Health) }, problems: [], run: operations.health },
     }),
@@ -214,6 +258,22 @@ export function match(routes: Routes, path: string): { readonly route: Route; re
   }
   if (path.startsWith('/v1/downloads/')) {
     return path.length > 14 && !path.includes('/', 14) ? { route: routes.download, parameter: path.slice(14) } : undefined
+  }
+  if (path.startsWith('/v1/queries/')) {
+    return path.length > 12 && !path.includes('/', 12) ? { route: routes.query, parameter: path.slice(12) } : undefined
+  }
+  if (path.startsWith('/v1/domains/')) {
+    const end = path.indexOf('/', 12)
+    if (end <= 12) return undefined
+    const parameter = path.slice(12, end)
+    switch (path.slice(end)) {
+      case '/claim':
+        return { route: routes.claim, parameter }
+      case '/config':
+        return { route: routes.config, parameter }
+      default:
+        return undefined
+    }
   }
   const route = fixed(routes, path)
   return route === undefined ? undefined : { route, parameter: '' }

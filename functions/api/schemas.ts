@@ -52,6 +52,9 @@ export const PatchResult = Type.Object({
   url: Type.Optional(Type.String({ format: 'uri', description: 'upload, download: the signed address' })),
   upload: Type.Optional(Uuid('upload: the state of the upload, whose id a download is asked by')),
   headers: Type.Optional(Headers),
+  rows: Type.Optional(Type.Array(Type.Record(Type.String(), Value), { description: 'postgres-query' })),
+  token: Type.Optional(Uuid('domain-claim: what the domain has to show')),
+  report: Type.Optional(Uuid('domain-claim, domain-config: the state that says how far it is')),
   error: Type.Optional(Type.Object({ code: Type.Union([Type.Integer(), Type.String()]), detail: Type.String() }, { description: 'The patch is stored, its side effect was refused or failed' })),
 })
 
@@ -97,6 +100,17 @@ export const DownloadAddress = Type.Object({ url: Type.String({ format: 'uri', d
 export const SubscriptionActive = Type.Object({ scope: Type.String({ minLength: 1 }), user: Type.Optional(Type.String()), domain: Type.Optional(Type.String()) })
 export const UploadActive = Type.Object(upload)
 export const DownloadActive = Type.Object({ id: Type.String() })
+const Params = Type.Optional(Type.Array(Value, { description: '$1, $2 ... of the query' }))
+export const QueryActive = Type.Object({ query: Type.String(), params: Params, domain: Type.Optional(Type.String()) })
+const Report = Type.Optional(Type.String({ description: 'The state to report in' }))
+export const ClaimActive = Type.Object({ domain: Type.String(), report: Report })
+export const ConfigActive = Type.Object({ config: Type.String(), domain: Type.Optional(Type.String()), report: Report })
+
+export const QueryBody = Type.Object({ params: Params, domain: Type.Optional(Type.String({ description: 'Whose query it is, if not of the caller' })) }, closed)
+export const Rows = Type.Object({ rows: Type.Array(Type.Record(Type.String(), Value)) })
+export const ClaimStarted = Type.Object({ token: Uuid('What the domain has to show'), report: Uuid('The state that says how far it is') })
+export const ConfigStarted = Type.Object({ report: Uuid('The state that says how far it is') })
+export const ConfigInForce = Type.Object({ domain: Type.String(), config: Type.String({ description: 'The YAML' }), report: Uuid('The state that said how it came into force'), since: Type.String({ format: 'date-time' }) })
 
 export const HistoryLine = Type.Object({ ii: Index('Its index'), ts: Type.Integer(), user: Type.String(), patch: Type.Array(Operation) })
 
@@ -142,6 +156,10 @@ export const checkUploadBody = Compile(UploadBody)
 export const checkSubscriptionActive = Compile(SubscriptionActive)
 export const checkUploadActive = Compile(UploadActive)
 export const checkDownloadActive = Compile(DownloadActive)
+export const checkQueryActive = Compile(QueryActive)
+export const checkClaimActive = Compile(ClaimActive)
+export const checkConfigActive = Compile(ConfigActive)
+export const checkQueryBody = Compile(QueryBody)
 
 type Checker = { Check(value: unknown): boolean; Errors(value: unknown): { instancePath: string; message: string; params: object }[] }
 

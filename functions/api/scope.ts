@@ -2,7 +2,7 @@
 import { hasUuidShape, parseStateId } from '#shared/ids.ts'
 import type { StateId } from '#shared/ids.ts'
 import { isNameText, isUserText, parseDomain } from '#shared/sessions/domain.ts'
-import type { Party } from './authorize.ts'
+import type { Party } from './party.ts'
 
 export type Scope =
   | { readonly kind: 'id'; readonly id: StateId }

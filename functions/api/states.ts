@@ -1,12 +1,12 @@
 /** `/v1/states/{scope}`: reading, patching, following, history. */
 import type { InteractionIndex } from '#shared/ids.ts'
-import type { HistoryAnswer, StateCluster, StateView } from '#shared/ports/state-cluster.ts'
+import type { HistoryAnswer, StateCluster, StateView, Unavailable } from '#shared/ports/state-cluster.ts'
 import { parseJsonPatch, parsePatch } from '#shared/patch/parse.ts'
 import type { Op } from '#shared/patch/op.ts'
 import { isNameId } from '#shared/sessions/names.ts'
 import type { NameIds } from '#shared/sessions/names.ts'
 import { answerBehind, answerForbidden, answerOutOfSync, answerPatch, answerReplay, answerUnavailable, etag } from './answers.ts'
-import { isOwner } from './authorize.ts'
+import { isOwner } from './party.ts'
 import { contentKind, parseJson } from './body.ts'
 import type { EventHub } from './event-stream.ts'
 import type { Exchange } from './exchange.ts'
@@ -130,24 +130,34 @@ export class States {
   // --- PATCH -------------------------------------------------------------------------------------
 
   patch = (x: Exchange, body: Buffer): void | Promise<void> => {
-    const { caller } = x
     const { headers } = x.req
     const scope = scopeOf(x)
     if (scope === undefined) return
     const read = readBody(body, contentKind(headers['content-type']) === 'json-patch')
     if (read.fault !== undefined) return badRequest(x, read.fault)
-    const { ops, returnState } = read
+    const { ops } = read
     const precondition = readPrecondition(headers['if-match'], read.ii)
     if (precondition.fault !== undefined) return badRequest(x, precondition.fault)
     const keyText = headers['idempotency-key'] as string | undefined
     if (keyText !== undefined && !isClientKey(keyText)) return badRequest(x, 'Idempotency-Key: 1 to 128 printable characters')
 
-    if (scope.kind === 'name' && !scope.isOwn) return answerForbidden(x)
     const expected = precondition.expected
-    if (ops.length === 0) return this.#emptyPatch(x, scope, expected)
+    if (ops.length === 0) return scope.kind === 'name' && !scope.isOwn ? answerForbidden(x) : this.#emptyPatch(x, scope, expected)
+    const target = scope.kind === 'name' && !scope.isOwn ? this.#othersTarget(scope) : this.#target(scope, x)
+    if (target instanceof Promise) return target.then((found) => this.#send(x, found, { ops, read, keyText, expected }))
+    return this.#send(x, target, { ops, read, keyText, expected })
+  }
+
+  #send(x: Exchange, target: Target | 'forbidden' | Unavailable, of: { readonly ops: Op[]; readonly read: BodyRead; readonly keyText: string | undefined; readonly expected: InteractionIndex | undefined }): void | Promise<void> {
+    if (target === 'forbidden') return answerForbidden(x)
+    if (target.kind === 'unavailable') return answerUnavailable(x, target)
+    const { caller } = x
+    const { headers } = x.req
+    const { ops, read, keyText, expected } = of
+    const { returnState } = read
     const patch = {
       caller,
-      target: this.#target(scope, x),
+      target,
       ops,
       text: JSON.stringify(ops),
       key: keyText === undefined ? mintKey() : clientKey(keyText),
@@ -157,6 +167,13 @@ export class States {
       host: headers.host,
     }
     return runPatch(this.#loop, patch).then((done) => answerPatch(x, done))
+  }
+
+  /** Another user's name: the state must be there, and is theirs; whether the caller may write it, its leader and its domain say. */
+  async #othersTarget(scope: Scope & { readonly kind: 'name' }): Promise<Target | 'forbidden' | Unavailable> {
+    const named = await this.#loop.names.view(scope, scope.name)
+    if (named.kind !== 'named') return named
+    return named.view === undefined ? 'forbidden' : { kind: 'id', id: named.id, creation: undefined }
   }
 
   #target(scope: Scope, x: Exchange): Target {
@@ -254,9 +271,8 @@ function drained(x: Exchange): Promise<void> {
   })
 }
 
-type BodyAnswer =
-  | { readonly ops: Op[]; readonly ii: number | undefined; readonly returnState: boolean; readonly fault?: never }
-  | { readonly fault: string; readonly ops?: never; readonly ii?: never; readonly returnState?: never }
+type BodyRead = { readonly ops: Op[]; readonly ii: number | undefined; readonly returnState: boolean; readonly fault?: never }
+type BodyAnswer = BodyRead | { readonly fault: string; readonly ops?: never; readonly ii?: never; readonly returnState?: never }
 
 function readBody(body: Buffer, isJsonPatch: boolean): BodyAnswer {
   const json = parseJson(body)

@@ -8,8 +8,12 @@ import { systemClock } from '#shared/adapters/embedded/clock.ts'
 import { openColdStorage } from '#shared/adapters/embedded/cold-storage.ts'
 import { lockDataDirectory, secret } from '#shared/adapters/embedded/data-directory.ts'
 import { openDirectory } from '#shared/adapters/embedded/directory.ts'
+import { openDomainRegistry } from '#shared/adapters/embedded/domain-registry.ts'
 import { openFanOut } from '#shared/adapters/embedded/fan-out.ts'
+import { startPostgres } from '#shared/adapters/embedded/postgres-server.ts'
 import { openUploads } from '#shared/adapters/embedded/uploads.ts'
+import { openDomainProof } from '#shared/adapters/network/domain-proof.ts'
+import { openDomainDatabase } from '#shared/adapters/postgres/domain-database.ts'
 import { DirectoryRoutes } from '#shared/link/directory-routes.ts'
 import { RoutedCluster, type Routes } from '#shared/link/routed-cluster.ts'
 import { sharedSecret } from '#shared/link/shared-secret.ts'
@@ -18,8 +22,9 @@ import type { ColdStorage } from '#shared/ports/cold-storage.ts'
 import type { Directory } from '#shared/ports/directory.ts'
 import type { Settings } from '#shared/settings.ts'
 import { Origins } from '#functions/api/cors.ts'
-import { createApi } from '#functions/api/index.ts'
+import { claimedDomains, createApi } from '#functions/api/index.ts'
 import { runRetention } from '#functions/scheduled/retention.ts'
+import { LocalPostgres } from '#functions/local/postgres.ts'
 import { Supervisor } from '#functions/local/supervisor.ts'
 import { localRoutes } from '#functions/state-process/local-routes.ts'
 import { startStateProcess } from '#functions/state-process/process.ts'
@@ -63,9 +68,13 @@ export async function composePlatform(settings: Settings, log: Log): Promise<Pla
     authorizeDefault: settings.AUTHORIZE_DEFAULT,
     clusterInfo: settings.CLUSTER_INFO,
     publicUrl: settings.PUBLIC_URL,
+    adminDomain: settings.ADMIN_DOMAIN,
   }
-  const domains = { isClaimed: () => false }
-  const origins = new Origins({ settings: apiSettings, domains })
+  const registry = await openDomainRegistry({ folder: join(DATA_DIR, 'domains') })
+  const origins = new Origins({ settings: apiSettings, domains: claimedDomains(registry) })
+  const postgresKey = secret(DATA_DIR, 'postgres.key', 32)
+  const postgres = new LocalPostgres({ start: () => startPostgres({ dataDir: DATA_DIR, key: postgresKey, databaseUrl: settings.DATABASE_URL, log }), log })
+  const database = openDomainDatabase({ admin: postgres.admin, key: postgresKey, log })
   const uploads = openUploads({
     folder: join(DATA_DIR, 'uploads'),
     key: secret(DATA_DIR, 'uploads.key', 32),
@@ -84,7 +93,9 @@ export async function composePlatform(settings: Settings, log: Log): Promise<Pla
       localIssuerKey: settings.LOCAL_ISSUER ? secret(DATA_DIR, 'local-issuer.key', 32) : undefined,
       operatorToken: settings.OPERATOR_TOKEN,
     },
-    domains,
+    registry,
+    database,
+    proof: openDomainProof(),
     clock: systemClock,
     log,
   })
@@ -97,6 +108,9 @@ export async function composePlatform(settings: Settings, log: Log): Promise<Pla
       await uploads.close()
       await state.stop()
       cluster.close()
+      await database.close()
+      await postgres.stop()
+      await registry.close()
       await directory.close()
       await lock.release()
     },

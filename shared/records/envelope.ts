@@ -4,7 +4,7 @@
  */
 import { crc32c } from '@node-rs/crc32'
 
-export type RecordType = 'bundle' | 'seal' | 'end' | 'segment' | 'epoch' | 'checkpoint' | 'id'
+export type RecordType = 'bundle' | 'seal' | 'end' | 'segment' | 'epoch' | 'checkpoint' | 'id' | 'domain'
 
 /** A record that does not parse, or whose checksum fails. Never skipped: who reads it says which object is bad. */
 export class CorruptRecord extends Error {

@@ -28,7 +28,7 @@ describe('operations', () => {
     const { body } = await call(`${server.url}/v1/openapi.json`)
     expect(body.openapi).toBe('3.1.0')
     expect(Object.keys(body.paths).toSorted()).toEqual([
-      '/v1/cluster', '/v1/downloads/{id}', '/v1/health', '/v1/openapi.json', '/v1/ready', '/v1/sessions', '/v1/sessions/{session}', '/v1/sessions/{session}/close-scripts',
+      '/v1/cluster', '/v1/domains/{domain}/claim', '/v1/domains/{domain}/config', '/v1/downloads/{id}', '/v1/health', '/v1/openapi.json', '/v1/queries/{name}', '/v1/ready', '/v1/sessions', '/v1/sessions/{session}', '/v1/sessions/{session}/close-scripts',
       '/v1/states/{scope}', '/v1/states/{scope}/history', '/v1/streams', '/v1/streams/{address}', '/v1/uploads',
     ])
     const { patch } = body.paths['/v1/states/{scope}']

@@ -9,13 +9,14 @@ import { join } from 'node:path'
 import { http } from '@google-cloud/functions-framework'
 import { getTestServer } from '@google-cloud/functions-framework/testing'
 import { Origins } from '#functions/api/cors.ts'
-import { createApi } from '#functions/api/index.ts'
+import { claimedDomains, createApi } from '#functions/api/index.ts'
 import type { ApiSettings } from '#functions/api/parts.ts'
 import { openUploads } from '#shared/adapters/embedded/uploads.ts'
 import type { EmbeddedUploads } from '#shared/adapters/embedded/uploads.ts'
 import { signLocalIdToken } from '#shared/sessions/local-issuer.ts'
 import type { TestServer } from '../api/fixture.ts'
 import { MemoryCluster } from './memory-cluster.ts'
+import { memoryRegistry, noDatabase, noProof } from './no-database.ts'
 
 const SECRETS = {
   bearerKey: Buffer.alloc(32, 1),
@@ -34,6 +35,7 @@ export const LOCAL_SETTINGS: ApiSettings = {
   authorizeDefault: 'deny',
   clusterInfo: true,
   publicUrl: undefined,
+  adminDomain: undefined,
 }
 
 export type MemoryServer = TestServer & { readonly cluster: MemoryCluster; readonly uploads: EmbeddedUploads; readonly logged: object[]; readonly clock: { wallMs(): number; aheadMs: number } }
@@ -48,8 +50,8 @@ export async function startMemoryServer(
     logged.push({ ...fields, message })
   }
   const settings = { ...LOCAL_SETTINGS, ...options.settings }
-  const domains = { isClaimed: (domain: string) => options.claimed?.includes(domain) === true }
-  const origins = new Origins({ settings, domains })
+  const registry = memoryRegistry(options.claimed)
+  const origins = new Origins({ settings, domains: claimedDomains(registry) })
   const folder = await mkdtemp(join(tmpdir(), 'api-memory-'))
   const uploads = openUploads({ folder, key: SECRETS.uploadsKey, limitBytes: UPLOAD_LIMIT_BYTES, allowsOrigin: (origin) => origins.allows(origin), clock })
   const api = createApi({
@@ -57,7 +59,9 @@ export async function startMemoryServer(
     uploads,
     settings,
     secrets: { ...SECRETS, operatorToken: options.operatorToken },
-    domains,
+    registry,
+    database: noDatabase,
+    proof: noProof,
     clock,
     log: { info: note, warn: note, error: note },
   })

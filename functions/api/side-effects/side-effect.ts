@@ -8,7 +8,7 @@ import { problems } from '#shared/errors.ts'
 import type { ProblemName } from '#shared/errors.ts'
 import type { InteractionIndex, StateId } from '#shared/ids.ts'
 import type { Json } from '#shared/json.ts'
-import type { Party } from '../authorize.ts'
+import type { Party } from '../party.ts'
 
 export type Occasion = {
   readonly caller: Party
@@ -28,7 +28,7 @@ export type EffectAnswer =
   /** Members of the 200. `state` takes the place of the patched state, if that was asked for too. */
   | { readonly kind: 'done'; readonly result: { readonly [member: string]: JsonText } }
   /** `error` in the 200; as `problem` by the short route. */
-  | { readonly kind: 'refused'; readonly problem: ProblemName; readonly code: number | string; readonly detail: string }
+  | { readonly kind: 'refused'; readonly problem: ProblemName; readonly code: number | string; readonly detail: string; /** Of the problem. */ readonly members?: { readonly [member: string]: Json } }
 
 export interface SideEffect {
   run(occasion: Occasion): Promise<EffectAnswer>

@@ -19,7 +19,8 @@ import type { Uploads } from '#shared/ports/uploads.ts'
 import { isNameText } from '#shared/sessions/domain.ts'
 import { isNameId } from '#shared/sessions/names.ts'
 import type { NameIds } from '#shared/sessions/names.ts'
-import type { Party } from '../authorize.ts'
+import type { Party } from '../party.ts'
+import type { Mirroring } from '../domains/mirroring.ts'
 import type { EffectIds } from '../effect-ids.ts'
 import { mintKey } from '../keys.ts'
 import { UNNAMED } from '../request-loop.ts'
@@ -27,7 +28,7 @@ import { checkUploadActive, faultOf } from '../schemas.ts'
 import { done, refused } from './side-effect.ts'
 import type { EffectAnswer, Occasion, SideEffect } from './side-effect.ts'
 
-export type UploadParts = { readonly cluster: StateCluster; readonly uploads: Uploads; readonly names: NameIds; readonly ids: EffectIds }
+export type UploadParts = { readonly cluster: StateCluster; readonly uploads: Uploads; readonly names: NameIds; readonly ids: EffectIds; readonly mirroring: Mirroring }
 
 type File = { readonly type: string; readonly name: string | undefined; readonly object: StateId }
 
@@ -47,7 +48,7 @@ export class Upload implements SideEffect {
     const state = active.id === undefined ? ids.of('upload', id, String(ii)) : parseStateId(active.id)
     if (state === undefined) return refused('bad-request', 'active/id: a UUID of version 1 to 5')
     const object = ids.of('object', id, String(ii))
-    const refusal = await this.#make(caller, state, { type, name, object })
+    const refusal = await this.make(caller, state, { type, name, object })
     if (refusal !== undefined) return refusal
     const address = await uploads.uploadAddress({ name: uploadName({ state, object }), type, baseUrl })
     if (address.kind === 'failed') return refused('unavailable', address.reason)
@@ -55,13 +56,14 @@ export class Upload implements SideEffect {
   }
 
   /** Undefined: the state is there, made by this occasion, now or before. */
-  async #make(caller: Party, id: StateId, { type, name, object }: File): Promise<EffectAnswer | undefined> {
-    const { cluster, names } = this.#parts
+  async make(caller: Party, id: StateId, { type, name, object }: File): Promise<EffectAnswer | undefined> {
+    const { cluster, names, mirroring } = this.#parts
     const active: Json = { type, id: object, ...(name === undefined ? {} : { name }) }
     const ops: Op[] = [
       { op: 'add', path: ['active_type'], value: type },
       { op: 'add', path: ['active'], value: active },
     ]
+    const imageFor = mirroring.imageFor(caller.domain)
     const answer = await cluster.patch({
       id,
       text: JSON.stringify(ops),
@@ -75,11 +77,14 @@ export class Upload implements SideEffect {
       bodyDigest: '',
       expected: 1 as InteractionIndex,
       returnState: false,
+      ...(imageFor === undefined ? {} : { imageFor }),
       lenient: false,
     })
     switch (answer.kind) {
-      case 'stored':
-        return undefined
+      case 'stored': {
+        const mirrored = await mirroring.after(caller.domain, id, answer)
+        return mirrored?.kind === 'unavailable' ? refused('unavailable', mirrored.reason) : undefined
+      }
       case 'out-of-sync':
         return this.#isMade(id, object)
       case 'forbidden':

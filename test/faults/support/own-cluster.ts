@@ -20,6 +20,7 @@ import type { Directory, Member } from '#shared/ports/directory.ts'
 import { Bell, within } from './bell.ts'
 import { throughProxies, type Command, type StorageFaults } from './proxied-directory.ts'
 import { Proxy } from './proxy.ts'
+import { memoryRegistry, noDatabase, noProof } from '../../support/no-database.ts'
 
 const START_DEADLINE_MS = 30_000
 const ENTRY = new URL('./faulty-process.ts', import.meta.url).pathname
@@ -137,9 +138,11 @@ export class OwnCluster {
     this.#api = createApi({
       cluster: this.#cluster,
       uploads: openUploads({ folder: join(this.#dataDir, 'uploads'), key: secret(this.#dataDir, 'uploads.key', 32), limitBytes: 2 ** 20, allowsOrigin: () => false, clock: systemClock }),
-      settings: { openDomains: true, corsOrigins: [], issuers: [], authorizeDefault: 'deny', clusterInfo: true, publicUrl: undefined },
+      settings: { openDomains: true, corsOrigins: [], issuers: [], authorizeDefault: 'deny', clusterInfo: true, publicUrl: undefined, adminDomain: undefined },
       secrets: { bearerKey: secret(this.#dataDir, 'bearer.key', 32), nameKey: secret(this.#dataDir, 'name.key', 32), localIssuerKey: undefined, operatorToken: undefined },
-      domains: { isClaimed: () => false },
+      registry: memoryRegistry(),
+      database: noDatabase,
+      proof: noProof,
       clock: systemClock,
       log: { info: note, warn: note, error: note },
     })

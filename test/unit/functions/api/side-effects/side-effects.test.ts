@@ -8,7 +8,7 @@ import { startMemoryServer } from '../../../../support/memory-server.ts'
 import type { MemoryServer } from '../../../../support/memory-server.ts'
 
 const OUTAGE: Unavailable = { kind: 'unavailable', stored: undefined, reason: 'no leader' }
-const TYPES = ['subscription', 'upload', 'download'].map((name) => `application/json;type=${name}`)
+const TYPES = ['subscription', 'upload', 'download', 'postgres-query', 'domain-claim', 'domain-config'].map((name) => `application/json;type=${name}`)
 let server: MemoryServer
 let alice: Client
 beforeEach(async () => {
