@@ -78,6 +78,20 @@ export const limits = {
   storageRetryFirstMs: 50,
   storageRetryMaxMs: 2_000,
 
+  /** Messages that the fan-out has not taken, in number and bytes: slots that find no room are read from the log again. */
+  unpublishedMessages: 50_000,
+  unpublishedBytes: 64 * 1024 * 1024,
+  /** New messages of one slot that wait in memory until what comes before them is on its way. */
+  heldMessages: 1_000,
+  /** How long a checkpoint waits for the fan-out; then it says that less is published than covered. */
+  publishedWaitMs: 2_000,
+  /** What is handed to the fan-out at once, in messages and bytes of patches, or one message. */
+  publicationMessages: 1_000,
+  publicationBytes: 4 * 1024 * 1024,
+  /** First and longest pause before what the fan-out did not take is handed over again. */
+  publicationRetryFirstMs: 100,
+  publicationRetryMaxMs: 10_000,
+
   /** A slot is checkpointed when its interactions since the last checkpoint reach this, ... */
   slotTailInteractions: 16_384,
   slotTailBytes: 4 * 1024 * 1024,
@@ -98,6 +112,8 @@ export const limits = {
   /** Rows that could not be written to the mirror are tried again after this, so many states at once. */
   mirrorHealMs: 500,
   mirrorHealStates: 500,
+  /** What was written within this time may be lost in a crash of Postgres: three times the longest pause of its WAL writer, and more. */
+  mirrorRecentMs: 3_000,
   /** A row that Postgres refuses, as while a configuration changes its table, is tried again so often, after this pause. */
   mirrorTries: 8,
   mirrorRetryMs: 250,

@@ -9,6 +9,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { StateIndex } from '#shared/mirror/state-index.ts'
+import type { FoundState } from '#shared/mirror/survey.ts'
 import type { DomainRegistry } from '#shared/ports/domain-registry.ts'
 import { Bearers } from '#shared/sessions/bearers.ts'
 import type { Claims } from '#shared/sessions/bearers.ts'
@@ -54,6 +55,10 @@ import { Streams } from './streams.ts'
 export type Api = {
   /** For `http.createServer(api.handler)` and for functions-framework's `http('api', api.handler)`. */
   readonly handler: (req: IncomingMessage, res: ServerResponse) => void
+  /** The last life ended without order. `found`: states that its end may have kept from the index of states. */
+  readonly recoverMirror: (found: AsyncIterable<FoundState>) => Promise<void>
+  /** Whether the tables of domains have all that this process stored. */
+  readonly isMirrorCurrent: () => Promise<boolean>
   /** Ends every open stream and its timers; requests that come later are still answered. */
   readonly close: () => void
 }
@@ -74,6 +79,7 @@ export function createApi(parts: ApiParts): Api {
   const misfits = new MisfitReports({ reports, registry, log })
   const onMissing = (domain: string): void => configurations.rebuild(domain)
   const mirror = new Mirror({ inForce, database, cluster, log, onMisfits: misfits.note, onMissing })
+  database.onInterrupted(() => mirror.interrupted())
   const mirroring = new Mirroring({ inForce, mirror, index, cluster })
   const configurations: Configurations = new Configurations({ registry, database, uploads, cluster, inForce, mirror, index, reports, clock, log })
   const claims = new DomainClaims({ registry, proof: parts.proof, reports, clock, log, openDomains: settings.openDomains })
@@ -126,7 +132,12 @@ export function createApi(parts: ApiParts): Api {
   const close = (): void => {
     for (const part of [hub, claims, configurations, misfits, mirror, index, inForce]) part.close()
   }
-  return { handler, close }
+  const recoverMirror = async (found: AsyncIterable<FoundState>): Promise<void> => {
+    for await (const { id, domain } of found) index.add(domain, id)
+    configurations.refill()
+  }
+  const isMirrorCurrent = async (): Promise<boolean> => (await index.flush()) && mirror.isCurrent()
+  return { handler, recoverMirror, isMirrorCurrent, close }
 }
 
 /** Which domains there are, for whoever needs to know no more. */

@@ -5,6 +5,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { join } from 'node:path'
 import { systemClock } from '#shared/adapters/embedded/clock.ts'
+import { leaveCleanMark, takeCleanMark } from '#shared/adapters/embedded/clean-mark.ts'
 import { openColdStorage } from '#shared/adapters/embedded/cold-storage.ts'
 import { lockDataDirectory, secret } from '#shared/adapters/embedded/data-directory.ts'
 import { openDirectory } from '#shared/adapters/embedded/directory.ts'
@@ -18,11 +19,12 @@ import { DirectoryRoutes } from '#shared/link/directory-routes.ts'
 import { RoutedCluster, type Routes } from '#shared/link/routed-cluster.ts'
 import { sharedSecret } from '#shared/link/shared-secret.ts'
 import type { Log } from '#shared/log.ts'
+import { statesInLogs } from '#shared/mirror/survey.ts'
 import type { ColdStorage } from '#shared/ports/cold-storage.ts'
 import type { Directory } from '#shared/ports/directory.ts'
 import type { Settings } from '#shared/settings.ts'
 import { Origins } from '#functions/api/cors.ts'
-import { claimedDomains, createApi } from '#functions/api/index.ts'
+import { claimedDomains, createApi, type Api } from '#functions/api/index.ts'
 import { runRetention } from '#functions/scheduled/retention.ts'
 import { LocalPostgres } from '#functions/local/postgres.ts'
 import { Supervisor } from '#functions/local/supervisor.ts'
@@ -99,6 +101,7 @@ export async function composePlatform(settings: Settings, log: Log): Promise<Pla
     clock: systemClock,
     log,
   })
+  if (!takeCleanMark(DATA_DIR)) recoverMirror(api, state.coldStorage, log)
   return {
     handler: uploads.before(api.handler),
     missing: () => cluster.missing(),
@@ -108,17 +111,19 @@ export async function composePlatform(settings: Settings, log: Log): Promise<Pla
       await uploads.close()
       await state.stop()
       cluster.close()
+      const isInOrder = await api.isMirrorCurrent()
       await database.close()
       await postgres.stop()
       await registry.close()
       await directory.close()
+      if (isInOrder) leaveCleanMark(DATA_DIR)
       await lock.release()
     },
   }
 }
 
 /** State processes as the api sees them, and their end. */
-type StateProcesses = { readonly routes: Routes; stop(): Promise<void> }
+type StateProcesses = { readonly routes: Routes; readonly coldStorage: ColdStorage; stop(): Promise<void> }
 
 async function inThisProcess(settings: Settings, directory: Directory, log: Log): Promise<StateProcesses> {
   const onFault = ({ what, reason }: { what: string; reason: string }): void => log.warn({ what, reason }, 'storage fault')
@@ -129,6 +134,7 @@ async function inThisProcess(settings: Settings, directory: Directory, log: Log)
   const stateProcess = await startStateProcess({ name, links: undefined, gapRule: settings.GAP_RULE, coldStorage, directory, fanOut, clock: systemClock, log })
   return {
     routes: localRoutes(name, stateProcess),
+    coldStorage,
     stop: async () => {
       clearInterval(retention)
       await stateProcess.stop()
@@ -148,12 +154,21 @@ async function inProcessesOfTheirOwn(settings: Settings, directory: Directory, l
   const retention = retain(settings, coldStorage, log)
   return {
     routes: new DirectoryRoutes({ directory, credentials, name: 'api', expected: STATE_PROCESSES }),
+    coldStorage,
     stop: async () => {
       clearInterval(retention)
       await supervisor.stop()
       await coldStorage.close()
     },
   }
+}
+
+/** What was stored when the last life ended, and did not reach the tables. */
+function recoverMirror(api: Api, coldStorage: ColdStorage, log: Log): void {
+  const onUnread = (name: string, reason: string): void => log.warn({ name, reason }, 'an object could not be read for the index of states')
+  api.recoverMirror(statesInLogs({ coldStorage, onUnread })).catch((error: unknown) => {
+    log.error({ reason: error instanceof Error ? error.message : 'unknown' }, 'the tables of domains could not be recovered: npm run mirror:rebuild makes them anew')
+  })
 }
 
 /** What Cloud Scheduler does elsewhere. */

@@ -70,7 +70,7 @@ export interface DomainDatabase {
   /** All statements or none, in one transaction of the owner's. */
   transact(domain: string, statements: readonly SchemaStatement[]): Promise<TransactOutcome>
   /**
-   * One statement of the owner's, committed when this says "done". It may run more than once (after a deadlock, on a
+   * One statement of the owner's, committed and visible when this says "done"; flushed within a second. It may run more than once (after a deadlock, on a
    * connection that broke): doing it twice must change nothing. Batches lock rows in one order, that of `id`.
    */
   write(domain: string, statement: Statement): Promise<WriteOutcome>
@@ -81,6 +81,8 @@ export interface DomainDatabase {
   tenantQuery(domain: string, query: TenantQuery): Promise<QueryOutcome>
   /** The tenant's BOOLEAN function `name` of TEXT arguments, contained as a query is. NULL is false. */
   tenantFunction(domain: string, name: string, args: readonly string[]): Promise<FunctionOutcome>
+  /** Calls back when Postgres ended connections by itself: what `write` did within the last second may be lost. */
+  onInterrupted(listener: () => void): void
   /** Ends all connections; what is under way is cut off. */
   close(): Promise<void>
 }

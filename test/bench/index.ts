@@ -20,13 +20,14 @@ import { type Lane, type LaneFigures, runRounds } from './rounds.ts'
 import { bareHttp } from './subjects/bare-http.ts'
 import { bareLog } from './subjects/bare-log.ts'
 import { frameworkApi, frameworkBare } from './subjects/framework.ts'
+import { mirrored } from './subjects/mirrored.ts'
 import { platform, type RunningPlatform } from './subjects/platform.ts'
 import { stateProcessLink } from './subjects/state-process-link.ts'
 import type { Running, Subject } from './subjects/subject.ts'
 import { figureTable, laneTable } from './table.ts'
 import { Workshop } from './workshop.ts'
 
-const PARTS = ['rest', 'hot', 'latency', 'framework', 'link', 'followers', 'restart', 'memory', 'cluster'] as const
+const PARTS = ['rest', 'hot', 'mirror', 'latency', 'framework', 'link', 'followers', 'restart', 'memory', 'cluster'] as const
 type Part = (typeof PARTS)[number]
 /** Far above what a run takes: nothing may hang for ever. */
 const OVERALL_DEADLINE_MS = 10 * 60_000
@@ -123,14 +124,18 @@ async function main(): Promise<void> {
   }
 
   const rest = platform(start)
-  const needsPlatform = (['rest', 'hot', 'latency', 'followers', 'restart', 'memory', 'cluster'] as const).some(wanted)
+  const needsPlatform = (['rest', 'hot', 'mirror', 'latency', 'followers', 'restart', 'memory', 'cluster'] as const).some(wanted)
   const http = await enter(bareHttp, true)
   const log = await enter(bareLog, true)
   const running = needsPlatform ? ((await enter(rest, true)) as RunningPlatform | undefined) : undefined
   lane(LANES.http, bareHttp, http)
   lane(LANES.log, bareLog, log)
-  if (wanted('rest') || wanted('hot')) lane(LANES.rest, rest, running)
+  if (wanted('rest') || wanted('hot') || wanted('mirror')) lane(LANES.rest, rest, running)
   if (wanted('hot')) lane(LANES.hot, rest, running, { mode: 'shared' })
+  if (wanted('mirror')) {
+    const subject = mirrored(start)
+    lane(LANES.mirrored, subject, await enter(subject, true))
+  }
   if (wanted('framework')) {
     lane(LANES.frameworkBare, frameworkBare, await enter(frameworkBare, true))
     lane(LANES.framework, frameworkApi, await enter(frameworkApi, false))
@@ -145,11 +150,11 @@ async function main(): Promise<void> {
   throughputRows(figures, reasons, report)
   for (const [name, { faults }] of figures) report.fault(name, faults)
   // What is measured next has the machine to itself.
-  for (const one of new Set(lanes.map((entry) => entry.running))) if (one !== running) await one.server.kill()
+  for (const one of new Set(lanes.map((entry) => entry.running))) if (one !== running) await one.server.stop()
 
   await part('followers', running, () => measureFollowers(running!, generator, profile, report))
   await part('restart', running, () => measureRestarts(running!, rest.name, start, workshop, generator, profile, report))
-  await running?.server.kill()
+  await running?.server.stop()
   await part('memory', running, () => measureMemory(start, workshop, generator, profile, report))
   const bareHttpPerSecond = figures.get(LANES.http)?.of('perSecond').median ?? NaN
   await part('cluster', running, () => measureCluster(start, bareHttpPerSecond, workshop, generator, profile, report))

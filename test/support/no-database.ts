@@ -7,7 +7,7 @@ import type { DomainRecord } from '#shared/records/domain-record.ts'
 
 const down = (): Promise<{ readonly kind: 'unavailable'; readonly reason: string }> => Promise.resolve({ kind: 'unavailable', reason: 'Postgres is down' })
 
-export const noDatabase: DomainDatabase = { ensure: down, drop: down, transact: down, write: down, tenantQuery: down, tenantFunction: down, close: () => Promise.resolve() }
+export const noDatabase: DomainDatabase = { ensure: down, drop: down, transact: down, write: down, tenantQuery: down, tenantFunction: down, onInterrupted: () => undefined, close: () => Promise.resolve() }
 
 export const noProof: DomainProof = { look: () => Promise.resolve({ kind: 'not-shown', reason: 'nothing is looked at' }) }
 

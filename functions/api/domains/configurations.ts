@@ -100,6 +100,18 @@ export class Configurations {
     }
   }
 
+  /** The last life ended without order: writes rows anew that it may not have written. */
+  refill(): void {
+    for (const { domain, config, applying } of this.#options.registry.all()) {
+      if (config === undefined || applying !== undefined) continue
+      this.#queue(domain, async () => {
+        const present = await this.#options.inForce.of(domain)
+        if (typeof present === 'string') return
+        await this.#install({ domain, source: present.source, config: present.config, report: undefined }, present.config, true)
+      })
+    }
+  }
+
   /** The domain's database is gone: makes and fills it again. */
   rebuild(domain: string): void {
     if (this.#rebuilding.has(domain)) return
@@ -168,8 +180,8 @@ export class Configurations {
     if (record !== undefined) await this.#note(record, { applying: undefined })
   }
 
-  /** From `from` (undefined: from whatever is there) to the work's configuration, filled. */
-  async #install(work: Omit<Work, 'report'> & { readonly report: Report | undefined }, from: DomainConfig | undefined): Promise<Ended> {
+  /** From `from` (undefined: from whatever is there) to the work's configuration, filled; `isAll`: with all states, whatever has changed. */
+  async #install(work: Omit<Work, 'report'> & { readonly report: Report | undefined }, from: DomainConfig | undefined, isAll = false): Promise<Ended> {
     const { database, registry } = this.#options
     const { domain, source, config } = work
     const ensured = await this.#patiently(work.report, async () => {
@@ -193,7 +205,7 @@ export class Configurations {
     const isNew = record !== undefined && (record.config === undefined || !isSame(record.config, source))
     if (isNew && !(await this.#note(record, { config: { ...source, sinceMs: this.#options.clock.wallMs() } }))) return { kind: 'refused', reason: 'the domain is being configured elsewhere' }
     if (registry.takesMs > 0) await pause(registry.takesMs)
-    const filled = await this.#fill(work, plan, tasks, ensured.created || from === undefined)
+    const filled = await this.#fill(work, plan, tasks, isAll || ensured.created || from === undefined)
     if (filled.kind === 'done') tasks.done()
     return filled
   }

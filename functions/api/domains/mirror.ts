@@ -5,9 +5,11 @@
  * which configuration is in force. Talks to: the domains' databases; the cluster, for states that are behind.
  *
  * I1. `write` answers "done" when the database has the state as it was, or a newer one.
- * I2. Of a domain one batch is under way at a time; what comes meanwhile goes in the next one, of a state only the newest.
+ * I2. Of a domain few batches are under way at a time, a state in one of them only; what comes meanwhile goes in the next one,
+ *     of a state only the newest.
  * I3. What could not be written stays noted until it is: memory goes with the number of states that are behind, not of patches.
- * I4. Rows are made for the configuration in force when they are written, so that a table that is gone is not missed.
+ * I4. What Postgres may have taken back in a crash (rows are visible before they are flushed) is written again: `interrupted`.
+ * I5. Rows are made for the configuration in force when they are written, so that a table that is gone is not missed.
  */
 import type { StateId } from '#shared/ids.ts'
 import { limits } from '#shared/limits.ts'
@@ -39,12 +41,21 @@ type Waiting = { view: StateView; readonly waiters: ((outcome: MirrorOutcome) =>
 
 /** What one domain has to be written. */
 type Lane = {
-  waiting: Map<StateId, Waiting>
-  isWriting: boolean
+  readonly waiting: Map<StateId, Waiting>
+  isAsked: boolean
+  /** Batches under way, and the states in them. */
+  batches: number
+  readonly busy: Set<StateId>
+  /** Written within the last one or two `limits.mirrorRecentMs`: what a crash of Postgres may have taken back. */
+  recent: Set<StateId>
+  older: Set<StateId>
   /** States whose rows are behind, to be read anew. */
   readonly behind: Set<StateId>
   isHealing: boolean
 }
+
+/** Of one domain at once: while Postgres works on one, the next is made. */
+const BATCHES = 2
 
 const DONE: MirrorOutcome = { kind: 'done' }
 
@@ -52,10 +63,12 @@ export class Mirror {
   readonly #options: MirrorOptions
   readonly #lanes = new Map<string, Lane>()
   readonly #timers = new Set<NodeJS.Timeout>()
+  readonly #ageing: NodeJS.Timeout
   #isClosed = false
 
   constructor(options: MirrorOptions) {
     this.#options = options
+    this.#ageing = setInterval(() => this.#age(), limits.mirrorRecentMs).unref()
   }
 
   /** Resolves within the request's deadline. The write goes on behind it if it has to. */
@@ -74,7 +87,7 @@ export class Mirror {
         if (view.ii >= other.view.ii) other.view = view
         other.waiters.push(answer)
       }
-      if (!lane.isWriting) this.#run(view.domain, lane)
+      this.#ask(view.domain, lane)
     })
   }
 
@@ -90,45 +103,82 @@ export class Mirror {
     return this.#store(inForce, views.filter(isMirrored), true)
   }
 
+  /** Whether every row is as its state was when this process wrote it last. */
+  isCurrent(): boolean {
+    return this.#lanes.values().every(({ waiting, busy, behind }) => waiting.size + busy.size + behind.size === 0)
+  }
+
+  /** A connection to Postgres broke by itself: it may have crashed, and lost what it had not flushed. */
+  interrupted(): void {
+    for (const [domain, lane] of this.#lanes) this.#suspect(domain, lane)
+  }
+
   close(): void {
     this.#isClosed = true
+    clearInterval(this.#ageing)
     for (const timer of this.#timers) clearTimeout(timer)
+  }
+
+  #suspect(domain: string, lane: Lane): void {
+    for (const ids of [lane.recent, lane.older]) for (const id of ids) lane.behind.add(id)
+    if (lane.behind.size > 0) this.#heal(domain, lane, limits.mirrorHealMs)
+  }
+
+  #age(): void {
+    for (const [domain, lane] of this.#lanes) {
+      lane.older = lane.recent
+      lane.recent = new Set()
+      const isIdle = lane.older.size + lane.waiting.size + lane.busy.size + lane.behind.size === 0
+      if (isIdle && !lane.isHealing && !lane.isAsked) this.#lanes.delete(domain)
+    }
   }
 
   #lane(domain: string): Lane {
     let lane = this.#lanes.get(domain)
     if (lane === undefined) {
-      lane = { waiting: new Map(), isWriting: false, behind: new Set(), isHealing: false }
+      lane = { waiting: new Map(), isAsked: false, batches: 0, busy: new Set(), recent: new Set(), older: new Set(), behind: new Set(), isHealing: false }
       this.#lanes.set(domain, lane)
     }
     return lane
   }
 
-  #run(domain: string, lane: Lane): void {
-    lane.isWriting = true
-    this.#drain(domain, lane).catch((error: unknown) => {
-      this.#options.log.error({ err: error, domain }, 'writing the mirror failed unexpectedly')
-      for (const { waiters } of lane.waiting.values()) for (const answer of waiters) answer({ kind: 'unavailable', reason: 'the mirror failed' })
-      lane.waiting.clear()
-      lane.isWriting = false
+  /** Whatever else this turn of the loop brings belongs to the same batch. */
+  #ask(domain: string, lane: Lane): void {
+    if (lane.isAsked) return
+    lane.isAsked = true
+    setImmediate(() => {
+      lane.isAsked = false
+      this.#pump(domain, lane)
     })
   }
 
-  async #drain(domain: string, lane: Lane): Promise<void> {
-    // Whatever else this turn of the loop brings belongs to the same batch.
-    await new Promise(setImmediate)
-    while (lane.waiting.size > 0) {
-      const batch = lane.waiting
-      lane.waiting = new Map()
-      const outcome = await this.#writeBatch(domain, [...batch.values()].map(({ view }) => view))
-      if (outcome.kind === 'unavailable') {
-        for (const id of batch.keys()) lane.behind.add(id)
-        this.#heal(domain, lane, limits.mirrorHealMs)
-      }
-      for (const { waiters } of batch.values()) for (const answer of waiters) answer(outcome)
+  #pump(domain: string, lane: Lane): void {
+    if (lane.batches === BATCHES) return
+    const batch = new Map<StateId, Waiting>()
+    for (const [id, waiting] of lane.waiting) if (!lane.busy.has(id)) batch.set(id, waiting)
+    if (batch.size === 0) return
+    lane.batches += 1
+    for (const id of batch.keys()) {
+      lane.waiting.delete(id)
+      lane.busy.add(id)
     }
-    // In the turn of the last look: who writes next must find it so.
-    lane.isWriting = false
+    void this.#writeAndAnswer(domain, lane, batch)
+  }
+
+  async #writeAndAnswer(domain: string, lane: Lane, batch: ReadonlyMap<StateId, Waiting>): Promise<void> {
+    const outcome = await this.#writeBatch(domain, [...batch.values()].map(({ view }) => view)).catch((error: unknown): MirrorOutcome => {
+      this.#options.log.error({ err: error, domain }, 'writing the mirror failed unexpectedly')
+      return { kind: 'unavailable', reason: 'the mirror failed' }
+    })
+    lane.batches -= 1
+    for (const id of batch.keys()) {
+      lane.busy.delete(id)
+      if (outcome.kind === 'unavailable') lane.behind.add(id)
+      else lane.recent.add(id)
+    }
+    if (outcome.kind === 'unavailable') this.#suspect(domain, lane)
+    for (const { waiters } of batch.values()) for (const answer of waiters) answer(outcome)
+    this.#ask(domain, lane)
   }
 
   /** Under the configuration in force, and once more under the next one if that took its tables away meanwhile. */

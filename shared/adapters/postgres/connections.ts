@@ -52,13 +52,16 @@ export class Connections {
   readonly #clients = new Set<Client>()
   readonly #waiting = new Set<Waiter>()
   readonly #reaper: NodeJS.Timeout
+  readonly #onBroken: () => void
   #closed = false
   /** Connections that are ending so that others find room. */
   #shrinking = 0
   /** Counts leases: an order of use that no clock disturbs. */
   #uses = 0
 
-  constructor(server: AdminConnection['server'], limits: DatabaseLimits) {
+  /** `onBroken`: an idle connection of ours, not of a tenant's role, ended by itself. */
+  constructor(server: AdminConnection['server'], limits: DatabaseLimits, onBroken: () => void) {
+    this.#onBroken = onBroken
     this.#server = server
     this.#limits = limits
     this.#reaper = setInterval(() => this.#closeIdle(), Math.max(10, limits.idleMs / 4)).unref()
@@ -162,7 +165,9 @@ export class Connections {
     const client = new Client(this.#configOf(target))
     this.#clients.add(client)
     // Without a listener an idle connection that breaks would end the process.
-    client.on('error', () => undefined)
+    client.on('error', () => {
+      if (target.kind !== 'tenant' && !this.#closed) this.#onBroken()
+    })
     let gone = false
     const whenGone = (): void => {
       if (gone) return

@@ -80,6 +80,7 @@ class PostgresDomainDatabase implements DomainDatabase {
   #opening: Promise<Opened> | undefined
   #connections: Connections | undefined
   #sweep: NodeJS.Timeout | undefined
+  readonly #listeners = new Set<() => void>()
   #askedSinceSweep = false
   #closed = false
 
@@ -121,7 +122,7 @@ class PostgresDomainDatabase implements DomainDatabase {
     const results: StatementResult[] = []
     let at = 0
     try {
-      await client.query(`BEGIN; SET LOCAL statement_timeout = ${this.#limits.transactMs}; SET LOCAL lock_timeout = ${this.#limits.transactLockMs}`)
+      await client.query(`BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = on; SET LOCAL statement_timeout = ${this.#limits.transactMs}; SET LOCAL lock_timeout = ${this.#limits.transactLockMs}`)
       for (; at < statements.length; at++) {
         const statement = statements[at]!
         const asTenant = statement.as === 'tenant'
@@ -195,6 +196,10 @@ class PostgresDomainDatabase implements DomainDatabase {
     const parameters = args.map((_, at) => `$${at + 1}::text`).join(', ')
     const outcome = await this.#select(domain, { sql: `SELECT ${schemas.functions}.${quoted}(${parameters}) AS answer`, values: args })
     return outcome.kind === 'rows' ? { kind: 'answer', value: outcome.rows.length === 1 && outcome.rows[0]!.answer === true } : outcome
+  }
+
+  onInterrupted(listener: () => void): void {
+    this.#listeners.add(listener)
   }
 
   async close(): Promise<void> {
@@ -308,7 +313,7 @@ class PostgresDomainDatabase implements DomainDatabase {
       database: domainLogin(this.#key, domain).user,
       user: admin.user,
       password: admin.password,
-      settings: { search_path: schemas.tables, statement_timeout: String(this.#limits.writeMs), lock_timeout: String(this.#limits.transactLockMs), ...OWNER_SETTINGS },
+      settings: { search_path: schemas.tables, statement_timeout: String(this.#limits.writeMs), lock_timeout: String(this.#limits.transactLockMs), ...MIRROR_SETTINGS, ...OWNER_SETTINGS },
     }))
   }
 
@@ -358,7 +363,9 @@ class PostgresDomainDatabase implements DomainDatabase {
 
   async #connectFirst(): Promise<Opened> {
     const admin = await this.#admin
-    const connections = (this.#connections ??= new Connections(admin.server, this.#limits))
+    const connections = (this.#connections ??= new Connections(admin.server, this.#limits, () => {
+      for (const listener of this.#listeners) listener()
+    }))
     const leased = await connections.lease(maintenanceTarget(admin))
     if (leased.kind !== 'leased') throw leased.error
     const watch = this.#watch(leased, this.#limits.ensureMs)
@@ -408,6 +415,11 @@ class PostgresDomainDatabase implements DomainDatabase {
 /** `again`: Postgres refused a statement, which another try may not meet. */
 type Done = { readonly kind: 'done' } | { readonly kind: 'unavailable'; readonly reason: string; readonly again?: boolean }
 
+/**
+ * Statements of the mirror end with 40001 rather than leave what they did not see (shared/mirror/batch.ts), and are visible
+ * before they are flushed: rows can be made again, and whoever writes them hears of a crash (`onInterrupted`).
+ */
+const MIRROR_SETTINGS = { default_transaction_isolation: 'repeatable read', synchronous_commit: 'off', plan_cache_mode: 'force_generic_plan', enable_seqscan: 'off' }
 const OWNER_SETTINGS = { timezone: 'UTC', datestyle: 'ISO', standard_conforming_strings: 'on', jit: 'off' }
 
 function maintenanceTarget(admin: AdminConnection): Target {

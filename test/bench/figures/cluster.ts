@@ -42,7 +42,7 @@ export async function measureCluster(
   const leader = members.toSorted((a, b) => (b.slots ?? 0) - (a.slots ?? 0))[0]
   if (members.length < STATE_PROCESSES || leader?.pid === undefined) {
     report.skip(failover.title, failover.reach, `GET /v1/cluster (${answer.status}) names ${members.length} members with STATE_PROCESSES=${STATE_PROCESSES}`)
-    await server.kill()
+    await server.stop()
     return
   }
   const result = await generator.ask('chase', { name, clients, beforeMs: BEFORE_MS, afterMs: AFTER_MS, victimPid: leader.pid })
@@ -54,5 +54,5 @@ export async function measureCluster(
     failover.reach,
     result.failoverMs <= FAILOVER_LIMIT_MS,
   )
-  await server.kill()
+  await server.stop()
 }

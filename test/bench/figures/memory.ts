@@ -42,7 +42,7 @@ export async function measureMemory(start: readonly string[], workshop: Workshop
     aboveJson < LIMIT_BYTES,
   )
   // Not SIGTERM: it would write an ID file for each of them.
-  await server.kill()
+  await server.stop()
 }
 
 type Memory = { readonly keptBytes: number; readonly residentBytes: number }

@@ -59,5 +59,5 @@ export async function measureRestarts(
   report.fault('after a stop', await generator.ask('verify', { name: population, unacknowledged: 0 }))
   await new Promise((resolve) => setTimeout(resolve, SETTLE_MS))
   await measurePutsIdle(restarted, profile, report)
-  await restarted.server.kill()
+  await restarted.server.stop()
 }

@@ -7,6 +7,7 @@ export const LANES = {
   log: 'bare-log',
   rest: 'npm start',
   hot: 'npm start, one hot state',
+  mirrored: 'npm start, mirrored',
   frameworkBare: 'framework-bare',
   framework: 'framework-api',
   link: 'state process (link)',
@@ -23,6 +24,7 @@ export function throughputRows(figures: ReadonlyMap<string, LaneFigures>, reason
     { title: 'state process alone', lane: LANES.link, base: LANES.log, figure: 'perSecond', atLeast: 1 },
     { title: 'p50 latency, 1 client', lane: LANES.restAlone, base: LANES.logAlone, figure: 'p50Ms', atMost: 2 },
     { title: 'one hot state', lane: LANES.hot, base: LANES.rest, figure: 'perSecond', atLeast: 0.8 },
+    { title: 'with a mirrored table', lane: LANES.mirrored, base: LANES.rest, figure: 'perSecond', atLeast: 0.6 },
     { title: 'server CPU per acknowledgement', lane: LANES.rest, base: LANES.log, figure: 'cpuUsPerAcknowledgement', atMost: 1.7 },
   ]
   for (const { title, lane, base, figure, atLeast, atMost } of rows) {

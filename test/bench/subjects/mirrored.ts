@@ -1,0 +1,46 @@
+/** The platform with a domain whose states are rows of a table: what the mirror costs before each acknowledgement. */
+import type { Server } from '../workshop.ts'
+import { startPlatform } from './platform.ts'
+import { START_DEADLINE_MS, type Subject } from './subject.ts'
+
+const DOMAIN = 'bench.localhost'
+const CONFIG = `postgres:
+  tables:
+    counters:
+      type: application/json
+      columns: { counter: INTEGER }
+      indices: { by_counter: { column: counter } }
+`
+const LOOK_MS = 50
+
+export function mirrored(start: readonly string[]): Subject {
+  return {
+    name: 'npm start, mirrored',
+    start: async (workshop) => {
+      const running = await startPlatform(workshop, { name: 'platform-mirrored', start })
+      await configure(running.server, running.target.bearer)
+      return running
+    },
+  }
+}
+
+async function configure(server: Server, bearer: string): Promise<void> {
+  const base = `http://127.0.0.1:${server.port}/v1`
+  const headers = { Authorization: `Bearer ${bearer}` }
+  await json(await fetch(`${base}/domains/${DOMAIN}/claim`, { method: 'POST', headers }), 'the claim')
+  const answer = await fetch(`${base}/domains/${DOMAIN}/config`, { method: 'PUT', headers: { ...headers, 'Content-Type': 'application/yaml' }, body: CONFIG })
+  const { report } = await json(answer, 'the configuration')
+  for (const deadline = Date.now() + START_DEADLINE_MS; ; await new Promise((resolve) => setTimeout(resolve, LOOK_MS))) {
+    const { active } = await json(await fetch(`${base}/states/${String(report)}`, { headers }), 'the report')
+    const { end, error } = active as { readonly end?: number; readonly error?: unknown }
+    if (error !== undefined) throw new Error(`the configuration failed: ${JSON.stringify(error)}`)
+    if (end !== undefined) return
+    if (Date.now() > deadline) throw new Error('the configuration was not in force in time')
+  }
+}
+
+async function json(answer: Response, what: string): Promise<{ readonly [member: string]: unknown }> {
+  const body = (await answer.json()) as { readonly [member: string]: unknown }
+  if (!answer.ok) throw new Error(`${what} was answered ${answer.status} ${String(body['detail'])}`)
+  return body
+}
