@@ -1,0 +1,125 @@
+# What each part is told: the settings of shared/settings.ts, and nothing else. PORT is set by Cloud Run. NODE_ENV is read
+# by functions-framework, which otherwise shows stack traces.
+
+locals {
+  # Known before the services are: so one can be told of another, and a state process of itself.
+  address = {
+    for name in concat(tolist(var.state_process_names), ["api", "gateway", "domain-worker", "mirror", "retention", "close-sessions"]) :
+    name => "https://${name}-${data.google_project.this.number}.${var.region}.run.app"
+  }
+
+  # A state process also has PROCESS_NAME and ADDRESS, its own.
+  environment = {
+    state-process = {
+      HOST                 = "0.0.0.0"
+      LOG_LEVEL            = var.log_level
+      GOOGLE_CLOUD_PROJECT = var.project_id
+      COLD_STORAGE_BUCKET  = google_storage_bucket.cold_storage.name
+      FIRESTORE_DATABASE   = google_firestore_database.directory.name
+      FAN_OUT_TOPIC        = google_pubsub_topic.patches.name
+      STATE_PROCESSES      = tostring(length(var.state_process_names))
+      GAP_RULE             = var.gap_rule
+    }
+
+    domain-worker = {
+      HOST      = "0.0.0.0"
+      LOG_LEVEL = var.log_level
+    }
+
+    gateway = {
+      HOST                     = "0.0.0.0"
+      LOG_LEVEL                = var.log_level
+      GOOGLE_CLOUD_PROJECT     = var.project_id
+      FIRESTORE_DATABASE       = google_firestore_database.directory.name
+      STATE_PROCESSES          = tostring(length(var.state_process_names))
+      DOMAIN_WORKER_URL        = local.address["domain-worker"]
+      UPLOADS_BUCKET           = google_storage_bucket.uploads.name
+      UPLOADS_SIGNER           = google_service_account.part["uploads-signer"].email
+      UPLOAD_LIMIT_MIB         = tostring(var.upload_limit_mib)
+      CLOUD_SQL_INSTANCE       = google_sql_database_instance.mirror.connection_name
+      CLOUD_SQL_USER           = google_sql_user.platform.name
+      DATABASE_NAME            = "postgres"
+      MAX_DATABASE_CONNECTIONS = tostring(var.database.connections_per_instance)
+      PUBLIC_URL               = "https://${var.host}"
+      CORS_ORIGINS             = join(",", var.cors_origins)
+      ISSUERS                  = jsonencode(var.issuers)
+      AUTHORIZE_DEFAULT        = var.authorize_default
+    }
+
+    api = {
+      NODE_ENV                 = "production"
+      LOG_LEVEL                = var.log_level
+      GOOGLE_CLOUD_PROJECT     = var.project_id
+      FIRESTORE_DATABASE       = google_firestore_database.directory.name
+      STATE_PROCESSES          = tostring(length(var.state_process_names))
+      DOMAIN_WORKER_URL        = local.address["domain-worker"]
+      UPLOADS_BUCKET           = google_storage_bucket.uploads.name
+      UPLOADS_SIGNER           = google_service_account.part["uploads-signer"].email
+      UPLOAD_LIMIT_MIB         = tostring(var.upload_limit_mib)
+      CLOUD_SQL_INSTANCE       = google_sql_database_instance.mirror.connection_name
+      CLOUD_SQL_USER           = google_sql_user.platform.name
+      DATABASE_NAME            = "postgres"
+      MAX_DATABASE_CONNECTIONS = tostring(var.database.connections_per_instance)
+      PUBLIC_URL               = "https://${var.host}"
+      CORS_ORIGINS             = join(",", var.cors_origins)
+      ISSUERS                  = jsonencode(var.issuers)
+      AUTHORIZE_DEFAULT        = var.authorize_default
+    }
+
+    mirror = {
+      NODE_ENV                 = "production"
+      LOG_LEVEL                = var.log_level
+      GOOGLE_CLOUD_PROJECT     = var.project_id
+      FIRESTORE_DATABASE       = google_firestore_database.directory.name
+      STATE_PROCESSES          = tostring(length(var.state_process_names))
+      CLOUD_SQL_INSTANCE       = google_sql_database_instance.mirror.connection_name
+      CLOUD_SQL_USER           = google_sql_user.platform.name
+      DATABASE_NAME            = "postgres"
+      MAX_DATABASE_CONNECTIONS = tostring(var.database.connections_per_instance)
+    }
+
+    retention = {
+      NODE_ENV             = "production"
+      LOG_LEVEL            = var.log_level
+      GOOGLE_CLOUD_PROJECT = var.project_id
+      COLD_STORAGE_BUCKET  = google_storage_bucket.cold_storage.name
+      RETENTION_HOURS      = tostring(var.retention_hours)
+    }
+
+    close-sessions = {
+      NODE_ENV             = "production"
+      LOG_LEVEL            = var.log_level
+      GOOGLE_CLOUD_PROJECT = var.project_id
+      FIRESTORE_DATABASE   = google_firestore_database.directory.name
+      STATE_PROCESSES      = tostring(length(var.state_process_names))
+      DOMAIN_WORKER_URL    = local.address["domain-worker"]
+    }
+  }
+
+  # From Secret Manager: variable -> secret and version. Keys that never rotate are named by their first version.
+  secrets = {
+    gateway = {
+      BEARER_KEY       = { secret = "bearer-key", version = var.bearer_key_version }
+      NAME_KEY         = { secret = "name-key", version = "1" }
+      DOMAIN_ROLES_KEY = { secret = "domain-roles-key", version = "1" }
+      OPERATOR_TOKEN   = { secret = "operator-token", version = "latest" }
+    }
+
+    api = {
+      BEARER_KEY       = { secret = "bearer-key", version = var.bearer_key_version }
+      NAME_KEY         = { secret = "name-key", version = "1" }
+      DOMAIN_ROLES_KEY = { secret = "domain-roles-key", version = "1" }
+      OPERATOR_TOKEN   = { secret = "operator-token", version = "latest" }
+    }
+
+    mirror = {
+      DOMAIN_ROLES_KEY = { secret = "domain-roles-key", version = "1" }
+    }
+
+    retention = {}
+
+    close-sessions = {
+      NAME_KEY = { secret = "name-key", version = "1" }
+    }
+  }
+}
