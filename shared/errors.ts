@@ -19,8 +19,11 @@ export const problems = {
   unprocessable: { status: 422, title: 'The patch does not apply' },
   'query-failed': { status: 422, title: 'The query failed' },
   'invalid-config': { status: 422, title: 'The configuration is not valid' },
+  rejected: { status: 422, title: "The domain's rules refuse the patch" },
+  'handler-error': { status: 422, title: "The domain's handler failed" },
   'key-reused': { status: 422, title: 'The idempotency key stands for another body' },
   internal: { status: 500, title: 'Something broke on our side' },
+  handler: { status: 504, title: "The domain's handler took more time or memory than it may" },
   unavailable: { status: 503, title: 'Not served just now' },
 } as const satisfies Record<string, { readonly status: number; readonly title: string }>
 

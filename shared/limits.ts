@@ -126,6 +126,12 @@ export const limits = {
   configureRetryMs: 1_000,
   /** A domain's report names values that did not fit at most this often. */
   misfitReportMs: 2_000,
+  /** A domain's report takes what handlers log at most this often; it keeps so many lines, cut at so many characters. */
+  domainLogMs: 1_000,
+  domainLogLines: 100,
+  domainLogCharacters: 1_000,
+  /** A pre-persistence handler is run so often for one patch when the state moves on. */
+  judgements: 5,
   /** A claim is proved within this time, looked for this often; a look takes at most this long, an answer this much. */
   claimMs: 300_000,
   claimLookMs: 5_000,
@@ -160,9 +166,45 @@ export const limits = {
   followerBufferBytes: 4 * 1024 * 1024,
   streamKeepAliveMs: 15_000,
 
+  /** A domain's module: what it takes to load, as a call of a handler does; its handlers' calls open at once, and waiting. */
+  moduleBytes: 1024 * 1024,
+  handlersOpen: 64,
+  handlersWaiting: 2_048,
+  /** A call that waits longer than this for its turn, or for a domain worker to be there, is not run. */
+  handlerWaitMs: 2_000,
+  /** What the api waits for the domain worker's word at most, all its repeats of a call included. */
+  handlerAnswerMs: 10_000,
+  /** So often a call is run: again when another call of its domain ended the sandbox that it was in. */
+  handlerRuns: 3,
+  /** Calls and characters that a sandbox takes in one step, and what may come out of one. */
+  stepCalls: 64,
+  stepCharacters: 1024 * 1024,
+  stepOutCharacters: 16 * 1024 * 1024,
+  /** Steps shorter than this let the next take more calls at once, longer than the other let it take fewer. */
+  stepShortMs: 5,
+  stepLongMs: 20,
+  /** A step of several calls that takes this long is broken off, and its calls are run one by one: one of them is at fault. */
+  stepDoubtMs: 200,
+  /** How often running sandboxes are looked at. */
+  sandboxLookMs: 20,
+  /** A sandbox without a call for this long is ended. */
+  sandboxIdleMs: 60_000,
+  /** Of one handler call: lines, characters of a line, characters of a message. */
+  handlerLogLines: 100,
+  handlerLogCharacters: 1_000,
+  handlerMessageCharacters: 2_000,
+  /** Modules that an api has told a domain worker of, on one link. */
+  modulesTold: 256,
+
   bearerDays: 30,
   /** How old the copy of a session record may be that a bearer is checked against. */
   sessionCopyMs: 2_000,
+  /** Uses of sessions are noted for the schedule after this; ends that were begun this long ago are taken over by it. */
+  sessionUseMs: 30_000,
+  sessionEndingMs: 60_000,
+  /** Sessions that one run of the schedule ends, and close scripts of one session. */
+  sessionsClosed: 500,
+  closeScripts: 32,
   /** A session without a request or an open stream for this long is silent. */
   sessionSilenceMs: 3_600_000,
 } as const
@@ -181,3 +223,6 @@ assert(
   limits.looseBundles + limits.segmentFanIn + 2 * (limits.segmentFanIn - 1) <= limits.recoveryObjects + limits.segmentFanIn,
   'loose bundles and two full tiers of segments must stay below what a recovery may read',
 )
+assert(limits.handlerWaitMs < limits.handlerAnswerMs, 'a call must have time to run after it waited')
+assert(limits.stepDoubtMs > limits.stepLongMs, 'a step of several calls must get shorter before it is broken off')
+assert(limits.moduleBytes <= limits.linkBufferBytes, 'a module must fit into a link')

@@ -5,7 +5,7 @@
 import type { JSONWebKeySet } from 'jose'
 import { limits } from '#shared/limits.ts'
 
-type Kind = 'text' | 'port' | 'count' | 'flag' | 'list' | 'issuers' | 'allow-or-deny' | 'level' | 'gap-rule' | 'hours' | 'mebibytes'
+type Kind = 'milliseconds' | 'kibibytes' | 'minutes' | 'text' | 'port' | 'count' | 'flag' | 'list' | 'issuers' | 'allow-or-deny' | 'level' | 'gap-rule' | 'hours' | 'mebibytes'
 
 type Setting = { readonly kind: Kind; readonly byDefault: string | undefined; readonly help: string }
 
@@ -31,7 +31,17 @@ const TABLE = {
   OPERATOR_TOKEN: { kind: 'text', byDefault: undefined, help: 'bearer of operators' },
   GAP_RULE: { kind: 'gap-rule', byDefault: 'refuse', help: 'a state with missing interactions: refuse it until an operator decides (npm run repair), or accept what is before them' },
   RETENTION_HOURS: { kind: 'hours', byDefault: '24', help: 'how long log objects that checkpoints cover are kept' },
+  SESSION_SILENCE_MINUTES: { kind: 'minutes', byDefault: String(limits.sessionSilenceMs / 60_000), help: 'a session without a request or an open stream for this long is closed' },
   UPLOAD_LIMIT_MIB: { kind: 'mebibytes', byDefault: String(limits.uploadBytes / 2 ** 20), help: 'largest file that can be uploaded, in MiB' },
+  SANDBOX_MEMORY_MIB: { kind: 'mebibytes', byDefault: '64', help: "memory of one domain's sandbox, in MiB; at least 16" },
+  SANDBOX_SLICE_MS: { kind: 'milliseconds', byDefault: '200', help: 'how long a handler may compute at a stretch while other domains wait' },
+  SANDBOXES: { kind: 'count', byDefault: '32', help: 'sandboxes that live at once, one a domain; idle ones make room' },
+  SANDBOXES_RUNNING: { kind: 'count', byDefault: undefined, help: 'sandboxes that compute at once; else one a core' },
+  SANDBOXES_WARM: { kind: 'count', byDefault: '2', help: 'sandboxes kept ready for domains that have none yet' },
+  HANDLER_CALL_MS: { kind: 'milliseconds', byDefault: '1000', help: 'how long one call of a handler may take, with what it waits for' },
+  HANDLER_RESULT_KIB: { kind: 'kibibytes', byDefault: '64', help: 'largest result of a handler, in KiB' },
+  HANDLER_AGENT_CALLS: { kind: 'count', byDefault: '100', help: 'calls of the agent in one call of a handler' },
+  HANDLER_AGENT_KIB: { kind: 'kibibytes', byDefault: '4096', help: 'what these may carry in both directions together, in KiB' },
   LOG_LEVEL: { kind: 'level', byDefault: 'info', help: 'debug, info, warn or error' },
 } as const satisfies Record<string, Setting>
 
@@ -45,7 +55,7 @@ type ValueOf<K extends Kind> = K extends 'text' | 'level'
   ? string
   : K extends 'gap-rule'
   ? 'refuse' | 'accept'
-  : K extends 'port' | 'count' | 'hours' | 'mebibytes'
+  : K extends 'port' | 'count' | 'milliseconds' | 'kibibytes' | 'minutes' | 'hours' | 'mebibytes'
     ? number
     : K extends 'flag'
       ? boolean
@@ -93,8 +103,13 @@ function parse(kind: Kind, text: string): Parsed {
       return wholeNumber(text, 0, 65_535)
     case 'count':
       return wholeNumber(text, 1, 100)
+    case 'minutes':
+      return wholeNumber(text, 1, 60 * 24 * 7)
     case 'hours':
       return wholeNumber(text, 1, 24 * 365)
+    case 'milliseconds':
+      return wholeNumber(text, 1, 3_600_000)
+    case 'kibibytes':
     case 'mebibytes':
       return wholeNumber(text, 1, 1_000_000)
     case 'gap-rule':

@@ -1,6 +1,7 @@
 /** What outcomes of the cluster are as answers to a client. */
 import type { InteractionIndex } from '#shared/ids.ts'
-import type { PatchAnswer, Unavailable } from '#shared/ports/state-cluster.ts'
+import type { Unavailable } from '#shared/ports/state-cluster.ts'
+import type { Persisted } from './client-patch.ts'
 import type { Exchange } from './exchange.ts'
 import type { LoopAnswer } from './request-loop.ts'
 import type { EffectAnswer } from './side-effects/side-effect.ts'
@@ -30,7 +31,7 @@ export function answerForbidden(x: Exchange): void {
   x.problem('forbidden', { detail: 'this state is not for you' })
 }
 
-export function answerPatch(x: Exchange, { id, answer, effect, mirror }: LoopAnswer): void {
+export function answerPatch(x: Exchange, { id, answer, effect, mirror, handler }: LoopAnswer): void {
   switch (answer.kind) {
     case 'stored': {
       if (mirror?.kind === 'unavailable') return answerMirrorBehind(x, answer.ii, mirror.reason)
@@ -38,12 +39,9 @@ export function answerPatch(x: Exchange, { id, answer, effect, mirror }: LoopAns
       const results = effect === undefined ? '' : effectMembers(effect)
       const isTaken = effect?.kind === 'done' && effect.result['state'] !== undefined
       const state = answer.state === undefined || isTaken ? '' : `,"state":${stateJson(answer.state)}`
-      x.json(200, `{"id":"${id}","ii":${answer.ii},"updated":${answer.updated}${replayed}${results}${state}}`, ['ETag', etag(answer.ii)])
+      x.json(200, `{"id":"${id}","ii":${answer.ii},"updated":${answer.updated}${replayed}${results}${state}${handler === undefined ? '' : `,"handler":${handler}`}}`, ['ETag', etag(answer.ii)])
       return
     }
-    case 'name-taken':
-      x.problem('name-taken')
-      return
     default:
       answerRefusal(x, answer)
   }
@@ -73,8 +71,16 @@ export function answerOutOfSync(x: Exchange, ii: InteractionIndex): void {
 }
 
 /** Every outcome of a patch but `stored`. */
-export function answerRefusal(x: Exchange, answer: Exclude<PatchAnswer, { readonly kind: 'stored' }>): void {
+export function answerRefusal(x: Exchange, answer: Exclude<Persisted['answer'], { readonly kind: 'stored' }>): void {
   switch (answer.kind) {
+    case 'name-taken':
+      return x.problem('name-taken')
+    case 'rejected':
+      return x.problem('rejected', { detail: answer.reason, members: { reason: answer.reason } })
+    case 'handler-error':
+      return x.problem('handler-error')
+    case 'handler-exceeded':
+      return x.problem('handler', { members: { stored: false } })
     case 'replay':
       return answerReplay(x, answer.next)
     case 'out-of-sync':

@@ -9,6 +9,7 @@ import { NO_CONFIG } from '#shared/domain/config.ts'
 import type { DomainDatabase } from '#shared/ports/domain-database.ts'
 import type { Party } from './party.ts'
 import { isOwner } from './party.ts'
+import type { Rebuilds } from './domains/configurations.ts'
 import type { InForceAnswer, InForceDomains } from './domains/in-force.ts'
 
 /** `unavailable`: what decides cannot be asked now. */
@@ -17,11 +18,13 @@ export type Verdict = 'allow' | 'deny' | 'unavailable'
 export class Authorizer {
   readonly #inForce: InForceDomains
   readonly #database: DomainDatabase
+  readonly #rebuilds: Rebuilds
   readonly #byDefault: 'allow' | 'deny'
 
-  constructor(options: { readonly inForce: InForceDomains; readonly database: DomainDatabase; readonly byDefault: 'allow' | 'deny' }) {
+  constructor(options: { readonly inForce: InForceDomains; readonly database: DomainDatabase; readonly rebuilds: Rebuilds; readonly byDefault: 'allow' | 'deny' }) {
     this.#inForce = options.inForce
     this.#database = options.database
+    this.#rebuilds = options.rebuilds
     this.#byDefault = options.byDefault
   }
 
@@ -49,6 +52,8 @@ export class Authorizer {
   }
 
   async #ask({ domain, postgres, args }: { readonly domain: string; readonly postgres: string; readonly args: readonly string[] }): Promise<Verdict> {
+    // It may ask tables, which are half filled.
+    if (this.#rebuilds.isUnderWay(domain)) return 'unavailable'
     const answer = await this.#database.tenantFunction(domain, postgres, args)
     switch (answer.kind) {
       case 'answer':
@@ -56,6 +61,8 @@ export class Authorizer {
       case 'refused':
         return 'deny'
       case 'missing':
+        this.#rebuilds.begin(domain)
+        return 'unavailable'
       case 'unavailable':
         return 'unavailable'
     }

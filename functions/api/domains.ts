@@ -1,15 +1,16 @@
 /** `/v1/domains/{domain}/...`: claiming and configuring, by the patches of the types `domain-claim` and `domain-config`. */
 import { randomUUID } from 'node:crypto'
 import { isUtf8 } from 'node:buffer'
-import { parseDomainConfig } from '#shared/domain/config.ts'
 import type { StateId } from '#shared/ids.ts'
 import { uploadName } from '#shared/ports/uploads.ts'
+import type { DomainWorker } from '#shared/ports/domain-worker.ts'
 import type { Uploads } from '#shared/ports/uploads.ts'
 import type { DomainRegistry } from '#shared/ports/domain-registry.ts'
 import type { DomainRecord } from '#shared/records/domain-record.ts'
 import { parseDomain } from '#shared/sessions/domain.ts'
 import { answerEffectRefused, answerUnavailable } from './answers.ts'
 import { isOwner } from './party.ts'
+import { checkConfig } from './domains/checking.ts'
 import { sourceText } from './domains/in-force.ts'
 import type { EffectIds } from './effect-ids.ts'
 import { effectPatch, keyOf } from './effect-patch.ts'
@@ -26,6 +27,7 @@ export type DomainsParts = {
   readonly registry: DomainRegistry
   readonly uploads: Uploads
   readonly upload: Upload
+  readonly worker: DomainWorker
 }
 
 export class DomainRoutes {
@@ -51,7 +53,8 @@ export class DomainRoutes {
     if (domain === undefined || key.fault) return
     if ((await this.#administered(x, domain)) === undefined) return
     if (!isUtf8(body)) return x.problem('bad-request', { detail: 'body: not UTF-8' })
-    const parsed = parseDomainConfig(body.toString('utf8'))
+    const parsed = await checkConfig(body.toString('utf8'), domain, this.#parts.worker)
+    if (parsed.kind === 'unavailable') return answerUnavailable(x, { stored: false, reason: 'the module cannot be tried just now' })
     if (parsed.kind === 'faults') return x.problem('invalid-config', { detail: parsed.faults[0]!.message, members: { faults: parsed.faults } })
     const { loop, ids } = this.#parts
     const config = key.keyText === undefined ? (randomUUID() as StateId) : ids.of('config', x.caller.domain, x.caller.user, domain, key.keyText)

@@ -22,6 +22,8 @@ export type Purpose =
   | 'report'
   /** What a domain shows, so that who claims it is known to speak for it. */
   | 'claim token'
+  /** What a handler makes without saying which. */
+  | 'agent'
   /** The upload of a configuration that came as a body. */
   | 'config'
 

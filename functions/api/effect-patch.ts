@@ -8,7 +8,8 @@ import { answerEffectRefused, answerMirrorBehind, answerPatch } from './answers.
 import type { EffectIds, Purpose } from './effect-ids.ts'
 import type { Exchange } from './exchange.ts'
 import { bodyDigest, clientKey, isClientKey, mintKey } from './keys.ts'
-import { UNNAMED, runPatch } from './request-loop.ts'
+import { UNNAMED } from './client-patch.ts'
+import { runPatch } from './request-loop.ts'
 import type { Loop } from './request-loop.ts'
 import { typeOf } from './side-effects/side-effects.ts'
 
@@ -40,13 +41,13 @@ export function keyOf(x: Exchange): { readonly keyText: string | undefined; read
 
 /** The result of the effect; undefined: answered. */
 export async function effectPatch({ x, loop, ids, type, active, keyText }: EffectPatch): Promise<{ readonly [member: string]: string } | undefined> {
-  const { user, domain } = x.caller
+  const { user, domain, session } = x.caller
   const ops: Op[] = [
     { op: 'add', path: ['active_type'], value: typeOf(type) },
     { op: 'add', path: ['active'], value: active },
   ]
   const done = await runPatch(loop, {
-    caller: { user, domain },
+    caller: { user, domain, session },
     target: { kind: 'id', id: ids.of(STATE_OF[type], domain, user), creation: UNNAMED },
     ops,
     text: JSON.stringify(ops),

@@ -10,6 +10,9 @@
  * I2. An event is serialised once and its bytes go to every stream.
  * I3. What waits in a stream's socket is bounded: a client that does not read is cut off, and costs the others nothing.
  * I4. A stream ends when its session is closed, here or elsewhere, and when its bearer expires.
+ * I5. Of a state that nobody had written when its stream was opened, nothing goes out before its owner is known: to the
+ *     owner it goes, anybody else's stream ends, comes back, and is judged.
+ * I6. A stream whose follower was judged by rules that have changed since is judged again.
  */
 import type { ServerResponse } from 'node:http'
 import { assert } from '#shared/assert.ts'
@@ -36,6 +39,7 @@ const CATCH_UP_INTERACTIONS = 10_000
 const LAST_WORDS_MS = 10_000
 
 type PatchBytes = { readonly ii: number; readonly bytes: Buffer }
+type Judge = (caller: Party, of: Requested) => Verdict | Promise<Verdict>
 type StreamClaims = Pick<Claims, 'session' | 'user' | 'domain' | 'expiresMs'>
 
 export type EventHubOptions = {
@@ -43,6 +47,8 @@ export type EventHubOptions = {
   readonly sessions: OpenSessions
   readonly clock: WallClock
   readonly log: Log
+  /** A session has an open stream. */
+  readonly onUse?: (of: StreamClaims) => void
   readonly keepAliveMs?: number
   readonly followerBufferBytes?: number
 }
@@ -52,11 +58,15 @@ export class EventHub {
   readonly #sessions: OpenSessions
   readonly #clock: WallClock
   readonly #log: Log
+  readonly #onUse: (of: StreamClaims) => void
   readonly #keepAliveMs: number
   readonly #followerBufferBytes: number
   readonly #topics = new Map<StateId, Topic>()
   readonly #watches = new Map<string, SessionWatch>()
   readonly #streams = new Set<Stream>()
+  /** Counts changes of rules; who judges by them now. */
+  #rules = 0
+  #may: Judge = () => 'allow'
   #timer: NodeJS.Timeout | undefined = undefined
 
   constructor(options: EventHubOptions) {
@@ -64,13 +74,19 @@ export class EventHub {
     this.#sessions = options.sessions
     this.#clock = options.clock
     this.#log = options.log
+    this.#onUse = options.onUse ?? (() => undefined)
     this.#keepAliveMs = options.keepAliveMs ?? limits.streamKeepAliveMs
     this.#followerBufferBytes = options.followerBufferBytes ?? limits.followerBufferBytes
   }
 
+  /** Of the rules by which followers are judged now: to be had before one is, for `open`. */
+  get rules(): number {
+    return this.#rules
+  }
+
   /** `view`: the state as it was just read. `from`: continue with this patch; undefined or out of reach: a `state` first. */
-  open(x: Exchange, of: { claims: StreamClaims; id: StateId; view: StateView | undefined; from: number | undefined }): void {
-    const { claims, id, view, from } = of
+  open(x: Exchange, of: { claims: StreamClaims; id: StateId; view: StateView | undefined; from: number | undefined; rules: number }): void {
+    const { claims, id, view, from, rules } = of
     const res = x.stream('text/event-stream', ['Cache-Control', 'no-store', 'X-Accel-Buffering', 'no'])
     const stream = new Stream(res, claims, this.#followerBufferBytes)
     if (view !== undefined) stream.of = { id, owner: view.owner, domain: view.domain }
@@ -86,6 +102,7 @@ export class EventHub {
     this.#join(stream, id).catch((error: unknown) => {
       x.broken(error)
     })
+    if (rules !== this.#rules) this.#judge(stream)
   }
 
   /** Ends the streams of a session that was closed. */
@@ -94,18 +111,10 @@ export class EventHub {
   }
 
   /** The rules of a domain have changed: streams of its states end whose followers may not have them any more. */
-  reauthorize(domain: string, may: (caller: Party, of: Requested) => Verdict | Promise<Verdict>): void {
-    for (const stream of this.#streams) {
-      const { of, claims } = stream
-      if (of === undefined || of.domain !== domain) continue
-      Promise.resolve(may(claims, of)).then((verdict) => {
-        // Unsure is no: a follower that still may comes back by itself.
-        if (verdict !== 'allow') stream.end()
-      }, (error: unknown) => {
-        this.#log.error({ err: error, id: of.id }, 'a stream could not be judged again')
-        stream.end()
-      })
-    }
+  reauthorize(domain: string, may: Judge): void {
+    this.#rules += 1
+    this.#may = may
+    for (const stream of this.#streams) if (stream.of?.domain === domain) this.#judge(stream)
   }
 
   close(): void {
@@ -119,18 +128,45 @@ export class EventHub {
     this.#timer = undefined
   }
 
+  #judge(stream: Stream): void {
+    const { of, claims } = stream
+    if (of === undefined) return
+    Promise.resolve(this.#may(claims, of)).then((verdict) => {
+      // Unsure is no: a follower that still may comes back by itself.
+      if (verdict !== 'allow') stream.end()
+    }, (error: unknown) => {
+      this.#log.error({ err: error, id: of.id }, 'a stream could not be judged again')
+      stream.end()
+    })
+  }
+
   /** Brings a stream from `stream.next` up to its topic, then attaches it. */
   async #join(stream: Stream, id: StateId): Promise<void> {
     let topic = this.#topics.get(id)
     if (topic === undefined) {
-      topic = new Topic(id, this.#cluster)
+      topic = new Topic(id, this.#cluster, (written) => this.#rejoin(written, id))
       this.#topics.set(id, topic)
     }
     topic.streams.add(stream)
     stream.topic = topic
     if (!topic.isLive) await topic.live
+    if (topic.isWritten && stream.of === undefined) await this.#learnOwner(stream, id)
     while (!stream.isEnded && stream.next < topic.floor) await this.#catchUp(stream, topic)
     if (!stream.isEnded) topic.attach(stream)
+  }
+
+  /** I5. What it followed has been written. */
+  #rejoin(stream: Stream, id: StateId): void {
+    this.#join(stream, id).catch((error: unknown) => {
+      this.#log.error({ err: error, id }, 'a stream could not go on')
+      stream.end()
+    })
+  }
+
+  async #learnOwner(stream: Stream, id: StateId): Promise<void> {
+    const read = await this.#cluster.read({ id, mode: 'strong', minIi: undefined })
+    if (read.kind === 'state' && isOwner(stream.claims, read.state)) stream.of = { id, owner: read.state.owner, domain: read.state.domain }
+    else stream.end()
   }
 
   async #catchUp(stream: Stream, topic: Topic): Promise<void> {
@@ -188,6 +224,7 @@ export class EventHub {
   }
 
   #keepAlive(): void {
+    for (const { claims } of this.#streams) this.#onUse(claims)
     for (const stream of this.#streams) {
       stream.comment()
       this.#endInTime(stream)
@@ -214,9 +251,12 @@ class Topic implements Follower {
   #recent: PatchBytes[] = []
   #recentBytes = 0
   #following: Following
+  readonly #onWritten: (stream: Stream) => void
 
-  constructor(id: StateId, cluster: StateCluster) {
+  /** `onWritten`: of streams that were attached while nobody had written the state. They are detached. */
+  constructor(id: StateId, cluster: StateCluster, onWritten: (stream: Stream) => void) {
     this.id = id
+    this.#onWritten = onWritten
     this.live = new Promise((resolve) => {
       this.#goLive = resolve
     })
@@ -225,6 +265,10 @@ class Topic implements Follower {
 
   get isLive(): boolean {
     return this.#last !== undefined
+  }
+
+  get isWritten(): boolean {
+    return (this.#last ?? 0) > 0
   }
 
   /** The first index from which on the recent patches reach to the present. */
@@ -272,8 +316,8 @@ class Topic implements Follower {
     const { ii } = interaction
     assert(ii === (this.#last ?? 0) + 1, `event ${ii} of ${this.id} came after ${this.#last}`)
     this.#last = ii
-    // Who followed what nobody had written was not judged: they come back, and are.
-    if (ii === 1) for (const stream of this.streams) if (stream.of === undefined && stream.claims.user !== interaction.user) stream.end()
+    const unjudged = ii === 1 ? [...this.#attached].filter((stream) => stream.of === undefined) : []
+    for (const stream of unjudged) this.#attached.delete(stream)
     const event: PatchBytes = { ii, bytes: Buffer.from(patchEvent(this.id, interaction)) }
     this.#recent.push(event)
     this.#recentBytes += event.bytes.length
@@ -281,6 +325,7 @@ class Topic implements Follower {
       this.#recentBytes -= this.#recent.shift()!.bytes.length
     }
     for (const stream of this.#attached) stream.sendPatch(event)
+    for (const stream of unjudged) this.#onWritten(stream)
   }
 }
 

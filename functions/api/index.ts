@@ -11,6 +11,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { StateIndex } from '#shared/mirror/state-index.ts'
 import type { FoundState } from '#shared/mirror/survey.ts'
 import type { DomainRegistry } from '#shared/ports/domain-registry.ts'
+import { runCloseSessions } from '#functions/scheduled/close-sessions.ts'
+import type { ConfigSource } from '#shared/records/domain-record.ts'
 import { Bearers } from '#shared/sessions/bearers.ts'
 import type { Claims } from '#shared/sessions/bearers.ts'
 import { IdTokens } from '#shared/sessions/id-tokens.ts'
@@ -25,6 +27,11 @@ import { Origins, preflightHeaders } from './cors.ts'
 import { DomainRoutes } from './domains.ts'
 import { Claims as DomainClaims } from './domains/claims.ts'
 import { Configurations } from './domains/configurations.ts'
+import type { Rebuilds } from './domains/configurations.ts'
+import { DomainAgent } from './domains/agent.ts'
+import { DomainLogs } from './domains/domain-logs.ts'
+import { Handlers } from './domains/handlers.ts'
+import { SessionIndex } from './domains/session-index.ts'
 import { InForceDomains } from './domains/in-force.ts'
 import { MisfitReports } from './domains/misfits.ts'
 import { Mirror } from './domains/mirror.ts'
@@ -42,6 +49,7 @@ import type { ApiParts, Domains } from './parts.ts'
 import { QueryRoute } from './queries.ts'
 import { parseQuery } from './query.ts'
 import { Reading } from './reading.ts'
+import type { Loop } from './request-loop.ts'
 import { Renames } from './renames.ts'
 import { match, routesOf } from './routes.ts'
 import type { Method, Operation, Route } from './routes.ts'
@@ -49,12 +57,15 @@ import { Sessions } from './sessions.ts'
 import { SideEffects } from './side-effects/side-effects.ts'
 import { sideEffectTable } from './side-effects/table.ts'
 import { Upload } from './side-effects/upload.ts'
+import { SessionClosing } from './session-closing.ts'
 import { States } from './states.ts'
 import { Streams } from './streams.ts'
 
 export type Api = {
   /** For `http.createServer(api.handler)` and for functions-framework's `http('api', api.handler)`. */
   readonly handler: (req: IncomingMessage, res: ServerResponse) => void
+  /** Ends sessions that were not used for so long; resolves with how many. Rejects where they cannot be looked up. */
+  readonly closeSilentSessions: (silenceMs: number) => Promise<number>
   /** The last life ended without order. `found`: states that its end may have kept from the index of states. */
   readonly recoverMirror: (found: AsyncIterable<FoundState>) => Promise<void>
   /** Whether the tables of domains have all that this process stored. */
@@ -68,36 +79,44 @@ export function createApi(parts: ApiParts): Api {
   const origins = new Origins({ settings, domains: claimedDomains(registry) })
   const bearers = new Bearers({ secret: secrets.bearerKey, clock })
   const open = new OpenSessions({ cluster, clock })
-  const gate = new Gate(bearers, open, origins)
+  const sessionIndex = new SessionIndex({ database, clock })
+  const gate = new Gate(bearers, open, origins, sessionIndex)
   const ids = new NameIds(secrets.nameKey)
   const names = new Names({ ids, cluster })
   const inForce = new InForceDomains({ registry, uploads, log })
-  const authorizer = new Authorizer({ inForce, database, byDefault: settings.authorizeDefault })
+  const rebuilds: Rebuilds = { begin: (domain) => configurations.rebuild(domain), isUnderWay: (domain) => configurations.isRebuilding(domain) }
+  const authorizer = new Authorizer({ inForce, database, rebuilds, byDefault: settings.authorizeDefault })
   const reading = new Reading({ cluster, names, authorizer })
   const index = new StateIndex({ database })
   const reports = new Reports({ cluster, log, onWritten: (domain, id, isNew) => mirroring.behind(domain, id, isNew) })
   const misfits = new MisfitReports({ reports, registry, log })
-  const onMissing = (domain: string): void => configurations.rebuild(domain)
-  const mirror = new Mirror({ inForce, database, cluster, log, onMisfits: misfits.note, onMissing })
+  const mirror = new Mirror({ inForce, database, cluster, log, onMisfits: misfits.note, onMissing: rebuilds.begin })
   database.onInterrupted(() => mirror.interrupted())
   const mirroring = new Mirroring({ inForce, mirror, index, cluster })
-  const configurations: Configurations = new Configurations({ registry, database, uploads, cluster, inForce, mirror, index, reports, clock, log })
+  const onInForce = (domain: string, { report }: ConfigSource): void => {
+    configureModule(handlers, domain, report).catch((error: unknown) => log.error({ err: error, domain }, "a module's configure failed unexpectedly"))
+  }
+  const configurations: Configurations = new Configurations({ registry, database, uploads, cluster, inForce, mirror, index, reports, worker: parts.worker, onInForce, clock, log })
   const claims = new DomainClaims({ registry, proof: parts.proof, reports, clock, log, openDomains: settings.openDomains })
-  const queries = new Queries({ inForce, database, onMissing })
+  const queries = new Queries({ inForce, database, rebuilds })
   const effectIds = new EffectIds(secrets.nameKey)
   const upload = new Upload({ cluster, uploads, names: ids, ids: effectIds, mirroring })
   const table = sideEffectTable({ cluster, reading, uploads, names: ids, ids: effectIds, registry, configurations, claims, queries, clock }, upload)
   const sideEffects = new SideEffects({ table, cluster, publicUrl: settings.publicUrl, log })
-  const loop = { cluster, names, renames: new Renames({ cluster, names }), sideEffects, mirroring, authorizer }
-  const hub = new EventHub({ cluster, sessions: open, clock, log })
+  const logs = new DomainLogs({ reports, registry })
+  const agentParts = { loop: () => loop, reading, queries, ids, effectIds }
+  const handlers = new Handlers({ inForce, worker: parts.worker, logs, agentOf: (domain, key) => new DomainAgent(agentParts, domain, key) })
+  const loop: Loop = { cluster, names, renames: new Renames({ cluster, names }), authorizer, handlers, sideEffects, mirroring }
+  const hub = new EventHub({ cluster, sessions: open, clock, log, onUse: (of) => sessionIndex.used(of) })
   inForce.onChange(({ domain }) => hub.reauthorize(domain, (caller, of) => authorizer.may('read', caller, of)))
   const states = new States({ cluster, loop, ids, reading, hub })
   const idTokens = new IdTokens({ issuers: settings.issuers, localIssuerKey: secrets.localIssuerKey, clock })
-  const sessions = new Sessions({ cluster, loop, names, bearers, idTokens, open, hub, origins, clock, log, bearerOf: gate.bearerOf })
+  const closing = new SessionClosing({ cluster, loop, index: sessionIndex, clock, log })
+  const sessions = new Sessions({ cluster, loop, names, bearers, idTokens, open, hub, closing, index: sessionIndex, origins, clock, log, bearerOf: gate.bearerOf })
   const tokens = new SignedTokens({ secret: secrets.bearerKey, purpose: 'stream', clock })
   const streams = new Streams({ tokens, reading, states, open, origins, publicUrl: settings.publicUrl })
   const files = new Files({ loop, ids: effectIds })
-  const domains = new DomainRoutes({ loop, ids: effectIds, registry, uploads, upload })
+  const domains = new DomainRoutes({ loop, ids: effectIds, registry, uploads, upload, worker: parts.worker })
   const operations = new Operations({ cluster, clusterInfo: settings.clusterInfo, operatorToken: secrets.operatorToken })
   let document: string | undefined
   const openApi = (x: Exchange): void => {
@@ -130,14 +149,21 @@ export function createApi(parts: ApiParts): Api {
   }
   configurations.resume().catch((error: unknown) => log.error({ err: error }, 'configurations that were being applied could not be looked for'))
   const close = (): void => {
-    for (const part of [hub, claims, configurations, misfits, mirror, index, inForce]) part.close()
+    for (const part of [hub, claims, configurations, misfits, logs, sessionIndex, mirror, index, inForce]) part.close()
   }
   const recoverMirror = async (found: AsyncIterable<FoundState>): Promise<void> => {
     for await (const { id, domain } of found) index.add(domain, id)
     configurations.refill()
   }
-  const isMirrorCurrent = async (): Promise<boolean> => (await index.flush()) && mirror.isCurrent()
-  return { handler, recoverMirror, isMirrorCurrent, close }
+  const closeSilentSessions = (silenceMs: number): Promise<number> => runCloseSessions({ index: sessionIndex, closing, nowMs: clock.wallMs(), silenceMs, log })
+  const isMirrorCurrent = async (): Promise<boolean> => (await index.flush()) && (await sessionIndex.flush()) && mirror.isCurrent()
+  return { handler, closeSilentSessions, recoverMirror, isMirrorCurrent, close }
+}
+
+/** Once, when a configuration takes effect: what its module does then has keys made of the report. */
+async function configureModule(handlers: Handlers, domain: string, report: string): Promise<void> {
+  const of = await handlers.of(domain)
+  if (typeof of !== 'string' && of.exports.configure) await handlers.configure(of, report)
 }
 
 /** Which domains there are, for whoever needs to know no more. */
@@ -185,8 +211,10 @@ class Gate {
   readonly #bearers: Bearers
   readonly #open: OpenSessions
   readonly #origins: Origins
+  readonly #uses: SessionIndex
 
-  constructor(bearers: Bearers, open: OpenSessions, origins: Origins) {
+  constructor(bearers: Bearers, open: OpenSessions, origins: Origins, uses: SessionIndex) {
+    this.#uses = uses
     this.#bearers = bearers
     this.#open = open
     this.#origins = origins
@@ -207,6 +235,7 @@ class Gate {
       return x.problem('forbidden', { detail: 'the bearer is of another domain than the Origin' })
     }
     x.caller = claims
+    this.#uses.used(claims)
     const state = this.#open.state(claims)
     if (state instanceof Promise) x.settle(state.then((known) => admitted(x, operation, known)))
     else admitted(x, operation, state)

@@ -2,6 +2,7 @@
 import type { DomainDatabase } from '#shared/ports/domain-database.ts'
 import type { DomainProof } from '#shared/ports/domain-proof.ts'
 import type { DomainRegistry } from '#shared/ports/domain-registry.ts'
+import type { DomainWorker } from '#shared/ports/domain-worker.ts'
 import type { StateCluster } from '#shared/ports/state-cluster.ts'
 import type { Uploads } from '#shared/ports/uploads.ts'
 import type { Issuer } from '#shared/sessions/id-tokens.ts'
@@ -58,6 +59,7 @@ export type ApiParts = {
   readonly registry: DomainRegistry
   readonly database: DomainDatabase
   readonly proof: DomainProof
+  readonly worker: DomainWorker
   readonly clock: WallClock
   readonly log: Log
 }

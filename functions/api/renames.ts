@@ -19,18 +19,15 @@
  */
 import { hasUuidShape } from '#shared/ids.ts'
 import type { InteractionIndex, StateId } from '#shared/ids.ts'
-import { apply } from '#shared/patch/apply.ts'
-import type { Outcome } from '#shared/patch/apply.ts'
-import { documentOf } from '#shared/patch/document.ts'
-import type { Document } from '#shared/patch/document.ts'
 import type { Op } from '#shared/patch/op.ts'
 import type { Creation, PatchAnswer, StateCluster, StateView, Unavailable } from '#shared/ports/state-cluster.ts'
 import { isNameText } from '#shared/sessions/domain.ts'
 import { isOwner } from './party.ts'
 import { TOMBSTONE } from './names.ts'
 import type { Names } from './names.ts'
-import { clusterPatch, creationOf, freshOps } from './request-loop.ts'
-import type { ClientPatch, Persisted } from './request-loop.ts'
+import { clusterPatch, creationOf, freshOps } from './client-patch.ts'
+import type { ClientPatch, Persisted } from './client-patch.ts'
+import { tryOn } from './try-on.ts'
 
 const ATTEMPTS = 16
 /** An index that no patch can take: a known key is answered before it is looked at, any other patch is refused. */
@@ -209,13 +206,6 @@ export class Renames {
 
 function mayWrite(patch: ClientPatch, view: StateView): boolean {
   return !view.reserved && isOwner(patch.caller, view)
-}
-
-/** The ops on a copy of the state. An `active` that reads as null is taken as removed: that lets more ops pass, and the leader judges. */
-function tryOn(view: StateView | undefined, present: string | null, ops: readonly Op[]): { outcome: Outcome; document: Document } {
-  const active = view === undefined ? {} : view.active === 'null' ? undefined : JSON.parse(view.active)
-  const document = documentOf({ active, activeType: view?.activeType ?? 'application/json', name: present })
-  return { outcome: apply(document, ops), document }
 }
 
 function lastName(ops: readonly Op[]): string | undefined {

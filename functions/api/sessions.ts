@@ -1,22 +1,21 @@
 /** `/v1/sessions`: opening and closing sessions, close scripts. */
 import { randomUUID } from 'node:crypto'
 import type { Log, WallClock } from './parts.ts'
-import type { InteractionIndex, StateId } from '#shared/ids.ts'
+import type { StateId } from '#shared/ids.ts'
 import { parseStateId } from '#shared/ids.ts'
 import type { Op } from '#shared/patch/op.ts'
 import { parsePatch } from '#shared/patch/parse.ts'
-import type { PatchAnswer, StateCluster, StateView, Unavailable } from '#shared/ports/state-cluster.ts'
+import type { StateCluster, Unavailable } from '#shared/ports/state-cluster.ts'
 import type { Bearers, Claims } from '#shared/sessions/bearers.ts'
 import { parseDomain } from '#shared/sessions/domain.ts'
 import type { IdTokens } from '#shared/sessions/id-tokens.ts'
 import type { OpenSessions } from '#shared/sessions/open-sessions.ts'
-import { SESSIONS_NAME, closingOps, openingOps, sessionRecordOf } from '#shared/sessions/session-record.ts'
+import { SESSIONS_NAME, openingOps } from '#shared/sessions/session-record.ts'
 import { userIdOf, versionedUuid } from '#shared/sessions/uuid.ts'
-import { answerPatch, answerRefusal, answerUnavailable } from './answers.ts'
-import { isOwner } from './party.ts'
-import type { Party } from './party.ts'
+import { answerPatch, answerUnavailable } from './answers.ts'
 import { parseJson } from './body.ts'
 import type { Origins } from './cors.ts'
+import type { SessionIndex } from './domains/session-index.ts'
 import type { EventHub } from './event-stream.ts'
 import type { Exchange } from './exchange.ts'
 import { bodyDigest, clientKey, isClientKey, mintKey } from './keys.ts'
@@ -25,9 +24,7 @@ import { runPatch } from './request-loop.ts'
 import type { Loop } from './request-loop.ts'
 import { checkCloseScriptBody, checkSessionBody, faultOf } from './schemas.ts'
 import { decodePart } from './scope.ts'
-
-/** Whoever else patches the record at the same time closes it as well. */
-const CLOSING_ATTEMPTS = 4
+import type { SessionClosing } from './session-closing.ts'
 
 export type SessionsParts = {
   readonly cluster: StateCluster
@@ -37,6 +34,8 @@ export type SessionsParts = {
   readonly idTokens: IdTokens
   readonly open: OpenSessions
   readonly hub: EventHub
+  readonly closing: SessionClosing
+  readonly index: SessionIndex
   readonly origins: Origins
   readonly clock: WallClock
   readonly log: Log
@@ -50,7 +49,6 @@ type UserAnswer =
   | { readonly kind: 'unauthorized'; readonly detail: string }
   | { readonly kind: 'forbidden'; readonly detail: string }
   | { readonly kind: 'unavailable'; readonly reason: string }
-type ClosingAnswer = { readonly kind: 'closed'; readonly closedMs: number } | { readonly kind: 'none' } | Unavailable
 
 export class Sessions {
   readonly #parts: SessionsParts
@@ -62,7 +60,7 @@ export class Sessions {
   // --- POST /v1/sessions -------------------------------------------------------------------------
 
   open = async (x: Exchange, body: Buffer): Promise<void> => {
-    const { origins, bearers, open } = this.#parts
+    const { origins, bearers, open, index } = this.#parts
     const json = parseJson(body)
     if (json.fault !== undefined) return x.problem('bad-request', { detail: json.fault })
     const asked = json.value
@@ -87,6 +85,7 @@ export class Sessions {
     const failure = await this.#record(claims)
     if (failure !== undefined) return answerUnavailable(x, failure)
     open.noteOpened(claims.session)
+    index.used(claims)
     const { session } = claims
     const expires = new Date(claims.expiresMs).toISOString()
     x.json(201, JSON.stringify({ session, user, provider, domain: originDomain, token: issued.token, expires }))
@@ -115,13 +114,14 @@ export class Sessions {
 
   /** The record first: an entry without one would never be closed by anybody. */
   async #record(claims: Claims): Promise<Omit<Unavailable, 'kind'> | undefined> {
-    const { cluster, clock, log } = this.#parts
+    const { closing, cluster, clock, log, loop } = this.#parts
     const openedMs = clock.wallMs()
     const ops = openingOps({ user: claims.user, provider: claims.provider, openedMs })
     const record = await cluster.patch({ ...platformPatch(claims, ops), creation: { name: null, reserved: true }, expected: undefined })
     if (record.kind === 'unavailable') return { stored: undefined, reason: record.reason }
     if (record.kind !== 'stored') throw new Error(`the record of a new session was refused: ${record.kind}`)
-    const entry = await this.#patchEntries(claims, [{ op: 'add', path: ['active', claims.session], value: { opened: openedMs, close: {} } }])
+    loop.mirroring.behind(claims.domain, claims.session as StateId, true)
+    const entry = await closing.patchEntries(claims, [{ op: 'add', path: ['active', claims.session], value: { opened: openedMs, close: {} } }])
     if (entry.kind === 'unavailable') return { stored: undefined, reason: entry.reason }
     if (entry.kind !== 'stored') {
       // The state is the user's own: what they made of it must not keep them out.
@@ -130,72 +130,18 @@ export class Sessions {
     return undefined
   }
 
-  /** Patches the user's own state `sessions`, for them. */
-  async #patchEntries(user: Party, ops: Op[]): Promise<PatchAnswer> {
-    const done = await runPatch(this.#parts.loop, {
-      caller: { user: user.user, domain: user.domain },
-      target: { kind: 'name', name: SESSIONS_NAME },
-      ops,
-      text: JSON.stringify(ops),
-      key: mintKey(),
-      bodyDigest: '',
-      expected: undefined,
-      returnState: false,
-    })
-    if (done.answer.kind === 'name-taken') throw new Error('a patch without a name was told that the name is taken')
-    return done.answer
-  }
-
   // --- DELETE /v1/sessions/{session} -------------------------------------------------------------
 
   close = async (x: Exchange): Promise<void> => {
-    const { hub, open, log } = this.#parts
+    const { hub, open, closing } = this.#parts
     const id = sessionIdOf(x)
-    const closing = id === undefined ? ({ kind: 'none' } as const) : await this.#close(x.caller, id)
-    if (closing.kind === 'unavailable') return answerUnavailable(x, closing)
-    if (id === undefined || closing.kind === 'none') return x.problem('not-found', { detail: 'not an open session of this user' })
+    const marked = id === undefined ? ({ kind: 'none' } as const) : await closing.mark({ user: x.caller.user, domain: x.caller.domain }, id)
+    if (marked.kind === 'unavailable') return answerUnavailable(x, marked)
+    if (id === undefined || marked.kind === 'none') return x.problem('not-found', { detail: 'not an open session of this user' })
     open.noteClosed(id)
     hub.endSession(id)
-    const entry = await this.#patchEntries(x.caller, [{ op: 'remove', path: ['active', id] }])
-    // Closed it is: what is left of the entry must not make the client try again and meet a 404.
-    if (entry.kind === 'unavailable') log.warn({ session: id, reason: entry.reason }, 'the entry of a closed session could not be removed')
-    x.json(200, JSON.stringify({ session: id, closed: new Date(closing.closedMs).toISOString(), scripts: [] }))
-  }
-
-  /** Marks the record; pinned, so that of several who close it exactly one does. */
-  async #close(caller: Party, id: StateId): Promise<ClosingAnswer> {
-    const { cluster, clock } = this.#parts
-    for (let attempt = 0; attempt < CLOSING_ATTEMPTS; attempt++) {
-      const found = await this.#openRecord(caller, id)
-      if (found.kind !== 'open') return found
-      const closedMs = clock.wallMs()
-      const answer = await cluster.patch({
-        ...platformPatch({ session: id, user: caller.user, domain: caller.domain }, closingOps(closedMs)),
-        creation: undefined,
-        expected: (found.view.ii + 1) as InteractionIndex,
-      })
-      switch (answer.kind) {
-        case 'stored':
-          return { kind: 'closed', closedMs }
-        case 'out-of-sync':
-        case 'replay':
-          continue
-        case 'unavailable':
-          return answer
-        default:
-          throw new Error(`the record of a session refused to be closed: ${answer.kind}`)
-      }
-    }
-    return { kind: 'unavailable', stored: false, reason: 'the session is being changed' }
-  }
-
-  async #openRecord(caller: Party, id: StateId): Promise<{ kind: 'open'; view: StateView } | { kind: 'none' } | Unavailable> {
-    const read = await this.#parts.names.read(id)
-    if (read.kind === 'unavailable') return read
-    const { view } = read
-    const record = view === undefined ? undefined : sessionRecordOf(view)
-    if (view === undefined || record === undefined || record.closed || !isOwner(caller, view)) return { kind: 'none' }
-    return { kind: 'open', view }
+    const scripts = await closing.finish({ user: x.caller.user, domain: x.caller.domain }, id)
+    x.json(200, JSON.stringify({ session: id, closed: new Date(marked.closedMs).toISOString(), scripts: scripts ?? [] }))
   }
 
   // --- POST /v1/sessions/{session}/close-scripts -------------------------------------------------
@@ -208,7 +154,7 @@ export class Sessions {
     const keyText = x.req.headers['idempotency-key'] as string | undefined
     if (keyText !== undefined && !isClientKey(keyText)) return x.problem('bad-request', { detail: 'Idempotency-Key: 1 to 128 printable characters' })
     const session = sessionIdOf(x)
-    const found = session === undefined ? ({ kind: 'none' } as const) : await this.#openRecord(x.caller, session)
+    const found = session === undefined ? ({ kind: 'none' } as const) : await this.#parts.closing.openRecord(x.caller, session)
     if (found.kind === 'unavailable') return answerUnavailable(x, found)
     if (session === undefined || found.kind === 'none') return x.problem('not-found', { detail: 'not an open session of this user' })
 
@@ -218,9 +164,9 @@ export class Sessions {
     const parsed = parsePatch([{ op: 'add', path: ['active', session, 'close', id], value }])
     if (parsed.fault !== undefined) return x.problem('bad-request', { detail: `body: ${parsed.fault.message}` })
     const { ops } = parsed
-    const { user, domain } = x.caller
+    const { user, domain, session: by } = x.caller
     const done = await runPatch(this.#parts.loop, {
-      caller: { user, domain },
+      caller: { user, domain, session: by },
       target: { kind: 'name', name: SESSIONS_NAME },
       ops,
       text: JSON.stringify(ops),
@@ -229,9 +175,8 @@ export class Sessions {
       expected: undefined,
       returnState: false,
     })
-    if (done.answer.kind === 'stored') x.json(201, JSON.stringify({ id }))
-    else if (done.answer.kind === 'name-taken') answerPatch(x, done)
-    else answerRefusal(x, done.answer)
+    if (done.answer.kind === 'stored' && done.mirror?.kind !== 'unavailable') x.json(201, JSON.stringify({ id }))
+    else answerPatch(x, done)
   }
 }
 

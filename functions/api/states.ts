@@ -14,8 +14,10 @@ import { bodyDigest, clientKey, isClientKey, mintKey } from './keys.ts'
 import { parseIndex } from './query.ts'
 import type { Query } from './query.ts'
 import type { Reading, ReadingAnswer } from './reading.ts'
-import { UNNAMED, runPatch } from './request-loop.ts'
-import type { Loop, Target } from './request-loop.ts'
+import { UNNAMED } from './client-patch.ts'
+import { runPatch } from './request-loop.ts'
+import type { Target } from './client-patch.ts'
+import type { Loop } from './request-loop.ts'
 import { checkPatchEnvelope, faultOf } from './schemas.ts'
 import type { PatchEnvelope } from './schemas.ts'
 import { decodePart, parseScope } from './scope.ts'
@@ -87,11 +89,12 @@ export class States {
 
   /** Also what signed stream addresses lead to. */
   async follow(x: Exchange, scope: Scope): Promise<void> {
+    const { rules } = this.#hub
     const present = await this.#reading.read(scope, x.caller)
     if (present.kind !== 'view') return refuseReading(x, present)
     // The client has gone meanwhile: nothing to open.
     if (x.res.destroyed) return
-    this.#hub.open(x, { claims: x.caller, id: present.id, view: present.view, from: nextIndex(x) })
+    this.#hub.open(x, { claims: x.caller, id: present.id, view: present.view, from: nextIndex(x), rules })
   }
 
   history = async (x: Exchange): Promise<void> => {

@@ -28,6 +28,7 @@ import { claimedDomains, createApi, type Api } from '#functions/api/index.ts'
 import { runRetention } from '#functions/scheduled/retention.ts'
 import { LocalPostgres } from '#functions/local/postgres.ts'
 import { Supervisor } from '#functions/local/supervisor.ts'
+import { WorkerProcess } from '#functions/local/worker-process.ts'
 import { localRoutes } from '#functions/state-process/local-routes.ts'
 import { startStateProcess } from '#functions/state-process/process.ts'
 
@@ -37,6 +38,7 @@ export const PRESETS = { OPEN_DOMAINS: 'true', LOCAL_ISSUER: 'true', CLUSTER_INF
 const LOCK_ATTEMPTS = 10
 const LOCK_PAUSE_MS = 200
 const RETENTION_RUN_MS = 3_600_000
+const CLOSE_SESSIONS_RUN_MS = 60_000
 
 export type Platform = {
   readonly handler: (req: IncomingMessage, res: ServerResponse) => void
@@ -85,6 +87,7 @@ export async function composePlatform(settings: Settings, log: Log): Promise<Pla
     clock: systemClock,
     onFault,
   })
+  const worker = new WorkerProcess({ environment: handlerSettings(settings), log })
   const api = createApi({
     cluster,
     uploads,
@@ -98,20 +101,28 @@ export async function composePlatform(settings: Settings, log: Log): Promise<Pla
     registry,
     database,
     proof: openDomainProof(),
+    worker,
     clock: systemClock,
     log,
   })
+  const closeSessions = setInterval(() => {
+    api.closeSilentSessions(settings.SESSION_SILENCE_MINUTES * 60_000).catch((error: unknown) => {
+      log.warn({ reason: error instanceof Error ? error.message : 'unknown' }, 'silent sessions could not be closed; the next run does it')
+    })
+  }, CLOSE_SESSIONS_RUN_MS).unref()
   if (!takeCleanMark(DATA_DIR)) recoverMirror(api, state.coldStorage, log)
   return {
     handler: uploads.before(api.handler),
     missing: () => cluster.missing(),
     endStreams: () => api.close(),
     stop: async () => {
+      clearInterval(closeSessions)
       api.close()
       await uploads.close()
       await state.stop()
       cluster.close()
       const isInOrder = await api.isMirrorCurrent()
+      await worker.close()
       await database.close()
       await postgres.stop()
       await registry.close()
@@ -161,6 +172,12 @@ async function inProcessesOfTheirOwn(settings: Settings, directory: Directory, l
       await coldStorage.close()
     },
   }
+}
+
+/** What the domain worker is told: its bounds, and nothing else of this process. */
+function handlerSettings({ LOG_LEVEL, SANDBOX_MEMORY_MIB, SANDBOX_SLICE_MS, HANDLER_CALL_MS, HANDLER_RESULT_KIB, HANDLER_AGENT_CALLS, HANDLER_AGENT_KIB }: Settings): Readonly<Record<string, string>> {
+  const numbers = { SANDBOX_MEMORY_MIB, SANDBOX_SLICE_MS, HANDLER_CALL_MS, HANDLER_RESULT_KIB, HANDLER_AGENT_CALLS, HANDLER_AGENT_KIB }
+  return { LOG_LEVEL, ...Object.fromEntries(Object.entries(numbers).map(([name, value]) => [name, String(value)])) }
 }
 
 /** What was stored when the last life ended, and did not reach the tables. */

@@ -3,8 +3,9 @@
  * durable as any state and users cannot patch it.
  *
  *     active_type  application/json;type=session
- *     active       {"user_id", "provider", "opened": ms, "closed"?: ms}
+ *     active       {"user_id", "provider", "opened": ms, "closed"?: ms, "scripts"?: what the close scripts came to}
  */
+import type { Json } from '#shared/json.ts'
 import type { Op } from '#shared/patch/op.ts'
 import type { StateView } from '#shared/ports/state-cluster.ts'
 
@@ -12,13 +13,17 @@ export const SESSION_TYPE = 'application/json;type=session'
 /** The name of the state in which a user's open sessions and their close scripts are. */
 export const SESSIONS_NAME = 'sessions'
 
-export type SessionRecord = { readonly user: string; readonly domain: string; readonly closed: boolean }
+/** What a close script came to: a result, or an error in our words. */
+export type ScriptResult = { readonly id: string; readonly name: string; readonly result?: Json; readonly error?: string }
+
+/** `finished`: its close scripts have run. */
+export type SessionRecord = { readonly user: string; readonly domain: string; readonly closed: boolean; readonly finished: boolean; readonly scripts: readonly ScriptResult[] }
 
 /** Undefined: this state is no session's record. */
 export function sessionRecordOf(view: StateView): SessionRecord | undefined {
   if (!view.reserved || view.activeType !== SESSION_TYPE) return undefined
-  const active = JSON.parse(view.active) as { closed?: number }
-  return { user: view.owner, domain: view.domain, closed: active.closed !== undefined }
+  const { closed, scripts } = JSON.parse(view.active) as { closed?: number; scripts?: readonly ScriptResult[] }
+  return { user: view.owner, domain: view.domain, closed: closed !== undefined, finished: scripts !== undefined, scripts: scripts ?? [] }
 }
 
 export function openingOps(of: { user: string; provider: string; openedMs: number }): Op[] {
@@ -30,4 +35,8 @@ export function openingOps(of: { user: string; provider: string; openedMs: numbe
 
 export function closingOps(closedMs: number): Op[] {
   return [{ op: 'add', path: ['active', 'closed'], value: closedMs }]
+}
+
+export function finishingOps(scripts: readonly ScriptResult[]): Op[] {
+  return [{ op: 'add', path: ['active', 'scripts'], value: scripts as unknown as Json }]
 }

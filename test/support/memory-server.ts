@@ -13,10 +13,11 @@ import { claimedDomains, createApi } from '#functions/api/index.ts'
 import type { ApiSettings } from '#functions/api/parts.ts'
 import { openUploads } from '#shared/adapters/embedded/uploads.ts'
 import type { EmbeddedUploads } from '#shared/adapters/embedded/uploads.ts'
+import type { DomainDatabase } from '#shared/ports/domain-database.ts'
 import { signLocalIdToken } from '#shared/sessions/local-issuer.ts'
 import type { TestServer } from '../api/fixture.ts'
 import { MemoryCluster } from './memory-cluster.ts'
-import { memoryRegistry, noDatabase, noProof } from './no-database.ts'
+import { memoryRegistry, noDatabase, noProof, noWorker } from './no-database.ts'
 
 const SECRETS = {
   bearerKey: Buffer.alloc(32, 1),
@@ -41,7 +42,7 @@ export const LOCAL_SETTINGS: ApiSettings = {
 export type MemoryServer = TestServer & { readonly cluster: MemoryCluster; readonly uploads: EmbeddedUploads; readonly logged: object[]; readonly clock: { wallMs(): number; aheadMs: number } }
 
 export async function startMemoryServer(
-  options: { readonly settings?: Partial<ApiSettings>; readonly claimed?: readonly string[]; readonly cluster?: MemoryCluster; readonly operatorToken?: string; readonly mount?: 'http' | 'framework' } = {},
+  options: { readonly settings?: Partial<ApiSettings>; readonly claimed?: readonly string[]; readonly cluster?: MemoryCluster; readonly operatorToken?: string; readonly mount?: 'http' | 'framework'; /** Closed with the server; undefined: there is no Postgres. */ readonly database?: DomainDatabase } = {},
 ): Promise<MemoryServer> {
   const clock = { aheadMs: 0, wallMs: () => Date.now() + clock.aheadMs }
   const cluster = options.cluster ?? new MemoryCluster({ nowMs: clock.wallMs })
@@ -60,8 +61,9 @@ export async function startMemoryServer(
     settings,
     secrets: { ...SECRETS, operatorToken: options.operatorToken },
     registry,
-    database: noDatabase,
+    database: options.database ?? noDatabase,
     proof: noProof,
+    worker: noWorker,
     clock,
     log: { info: note, warn: note, error: note },
   })
@@ -82,6 +84,7 @@ export async function startMemoryServer(
       server.closeAllConnections()
       await new Promise((resolve) => server.close(resolve))
       await uploads.close()
+      await options.database?.close()
       await rm(folder, { recursive: true, force: true })
     },
   }

@@ -2,6 +2,7 @@
 import type { DomainDatabase } from '#shared/ports/domain-database.ts'
 import type { DomainProof } from '#shared/ports/domain-proof.ts'
 import type { DomainRegistry } from '#shared/ports/domain-registry.ts'
+import type { DomainWorker } from '#shared/ports/domain-worker.ts'
 import type { StateId } from '#shared/ids.ts'
 import type { DomainRecord } from '#shared/records/domain-record.ts'
 
@@ -10,6 +11,8 @@ const down = (): Promise<{ readonly kind: 'unavailable'; readonly reason: string
 export const noDatabase: DomainDatabase = { ensure: down, drop: down, transact: down, write: down, tenantQuery: down, tenantFunction: down, onInterrupted: () => undefined, close: () => Promise.resolve() }
 
 export const noProof: DomainProof = { look: () => Promise.resolve({ kind: 'not-shown', reason: 'nothing is looked at' }) }
+
+export const noWorker: DomainWorker = { load: down, call: down, close: () => Promise.resolve() }
 
 /** `claimed`: domains that have an admin from the beginning. */
 export function memoryRegistry(claimed: readonly string[] = []): DomainRegistry {

@@ -12,6 +12,7 @@ import { limits } from '#shared/limits.ts'
 import type { DomainProof } from '#shared/ports/domain-proof.ts'
 import type { DomainRegistry } from '#shared/ports/domain-registry.ts'
 import { isLocalhost } from '#shared/sessions/domain.ts'
+import { isOwner } from '../party.ts'
 import type { Party } from '../party.ts'
 import type { Log, WallClock } from '../parts.ts'
 import type { Report, Reports } from './reports.ts'
@@ -31,7 +32,8 @@ export type ClaimAnswer = 'claimed' | 'waiting' | 'taken' | 'report-refused' | '
 
 export class Claims {
   readonly #options: ClaimsOptions
-  readonly #open = new Set<StateId>()
+  /** By whose, what and report: who names another's report has begun nothing. */
+  readonly #open = new Set<string>()
   readonly #timers = new Set<NodeJS.Timeout>()
   #isClosed = false
 
@@ -43,17 +45,20 @@ export class Claims {
     const { registry, reports, clock, openDomains } = this.#options
     const present = await registry.read(claim.domain)
     if (present.kind === 'failed') return 'unavailable'
-    if (present.kind === 'record') return present.record.claim === claim.report ? 'claimed' : 'taken'
-    if (this.#open.has(claim.report)) return 'waiting'
+    if (present.kind === 'record') {
+      const { admin, claim: report } = present.record
+      return report === claim.report && isOwner(claim.caller, { owner: admin.user, domain: admin.domain }) ? 'claimed' : 'taken'
+    }
+    if (this.#open.has(keyOf(claim))) return 'waiting'
     const isLocal = openDomains && isLocalhost(claim.domain)
     if (this.#open.size >= limits.claimsOpen) return 'unavailable'
-    this.#open.add(claim.report)
+    this.#open.add(keyOf(claim))
     const started = clock.wallMs()
     const timeout = started + limits.claimMs
     const report = reports.of(claim.caller, claim.report)
-    const begun = await report.begin({ domain: claim.domain, started, attempts: 0, timeout })
+    const begun = await report.begin({ domain: claim.domain, started, attempts: isLocal ? 1 : 0, timeout })
     if (begun.kind !== 'stored') {
-      this.#open.delete(claim.report)
+      this.#open.delete(keyOf(claim))
       return begun.kind === 'unavailable' ? 'unavailable' : 'report-refused'
     }
     if (isLocal) return this.#grant(claim, report)
@@ -81,14 +86,14 @@ export class Claims {
       report.set([['attempts'], now])
       if (seen.kind === 'shown') return void (await this.#grant(claim, report))
       if (this.#options.clock.wallMs() >= timeout) {
-        this.#open.delete(claim.report)
+        this.#open.delete(keyOf(claim))
         return report.set([['error'], `not proved in time: ${seen.reason}`])
       }
       report.set([['looked'], seen.reason])
       later(limits.claimLookMs, () => this.#look(claim, report, { attempts: now, timeout }))
     }
     look().catch((error: unknown) => {
-      this.#open.delete(claim.report)
+      this.#open.delete(keyOf(claim))
       this.#options.log.error({ err: error, domain: claim.domain }, 'a claim failed unexpectedly')
     })
   }
@@ -97,10 +102,10 @@ export class Claims {
     const { registry } = this.#options
     const { domain, caller } = claim
     const outcome = await registry.write({ domain, version: 1, admin: { user: caller.user, domain: caller.domain }, claim: claim.report, config: undefined, applying: undefined })
-    this.#open.delete(claim.report)
+    this.#open.delete(keyOf(claim))
     switch (outcome.kind) {
       case 'stored':
-        report.set([['success'], true], [['attempts'], 1])
+        report.set([['success'], true])
         return 'claimed'
       case 'conflict':
         report.set([['error'], 'another user has claimed the domain first'])
@@ -110,4 +115,8 @@ export class Claims {
         return 'unavailable'
     }
   }
+}
+
+function keyOf({ domain, caller, report }: Claim): string {
+  return JSON.stringify([domain, caller.domain, caller.user, report])
 }

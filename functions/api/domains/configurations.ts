@@ -21,10 +21,12 @@ import { limits } from '#shared/limits.ts'
 import type { StateIndex } from '#shared/mirror/state-index.ts'
 import type { DomainDatabase } from '#shared/ports/domain-database.ts'
 import type { DomainRegistry } from '#shared/ports/domain-registry.ts'
+import type { DomainWorker } from '#shared/ports/domain-worker.ts'
 import type { StateCluster } from '#shared/ports/state-cluster.ts'
 import type { Uploads } from '#shared/ports/uploads.ts'
 import type { ConfigSource, DomainRecord } from '#shared/records/domain-record.ts'
 import type { Log, WallClock } from '../parts.ts'
+import { checkConfig } from './checking.ts'
 import { fill } from './filling.ts'
 import { inForce, isSame, sourceText } from './in-force.ts'
 import type { InForceDomains } from './in-force.ts'
@@ -40,6 +42,9 @@ export type ConfigurationsOptions = {
   readonly mirror: Mirror
   readonly index: StateIndex
   readonly reports: Reports
+  readonly worker: DomainWorker
+  /** A configuration has taken effect. */
+  readonly onInForce: (domain: string, source: ConfigSource) => void
   readonly clock: WallClock
   readonly log: Log
 }
@@ -47,6 +52,9 @@ export type ConfigurationsOptions = {
 type Work = { readonly domain: string; readonly source: ConfigSource; readonly config: DomainConfig; readonly report: Report }
 type Refusal = { readonly kind: 'refused'; readonly reason: string }
 type Ended = { readonly kind: 'done' } | Refusal | { readonly kind: 'closed' }
+
+/** Databases that are gone, and are made and filled again. */
+export type Rebuilds = { begin(domain: string): void; isUnderWay(domain: string): boolean }
 
 export class Configurations {
   readonly #options: ConfigurationsOptions
@@ -68,7 +76,8 @@ export class Configurations {
   async begin(record: DomainRecord, source: ConfigSource, text: string): Promise<'begun' | 'report-refused' | 'unavailable'> {
     const { domain, admin } = record
     const report = this.#options.reports.of(admin, source.report)
-    const parsed = parseDomainConfig(text)
+    const parsed = await checkConfig(text, domain, this.#options.worker)
+    if (parsed.kind === 'unavailable') return 'unavailable'
     const head = { domain, config: source.state, start: this.#options.clock.wallMs() }
     if (parsed.kind === 'faults') {
       const answer = await report.begin({ ...head, tasks: {}, error: parsed.faults as unknown as Json, end: this.#options.clock.wallMs() })
@@ -110,6 +119,10 @@ export class Configurations {
         await this.#install({ domain, source: present.source, config: present.config, report: undefined }, present.config, true)
       })
     }
+  }
+
+  isRebuilding(domain: string): boolean {
+    return this.#rebuilding.has(domain)
   }
 
   /** The domain's database is gone: makes and fills it again. */
@@ -167,6 +180,7 @@ export class Configurations {
         const after = registry.get(domain)
         if (after !== undefined) await this.#note(after, { applying: undefined })
         report.set([['end'], clock.wallMs()])
+        this.#options.onInForce(domain, source)
       }
     }
   }

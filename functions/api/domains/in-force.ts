@@ -8,12 +8,14 @@
  * I1. What `of` answers is the configuration that the registry names at that moment, never one before it.
  * I2. A domain without configuration costs a look into a map.
  */
+import { hash } from 'node:crypto'
 import { parseDomainConfig } from '#shared/domain/config.ts'
 import type { DomainConfig } from '#shared/domain/config.ts'
 import { domainBounds } from '#shared/domain/bounds.ts'
 import { statementTexts } from '#shared/mirror/batch.ts'
 import type { StatementTexts } from '#shared/mirror/batch.ts'
 import { mirrorTables } from '#shared/mirror/rows.ts'
+import type { DomainModule } from '#shared/ports/domain-worker.ts'
 import type { DomainRegistry } from '#shared/ports/domain-registry.ts'
 import { uploadName } from '#shared/ports/uploads.ts'
 import type { Uploads } from '#shared/ports/uploads.ts'
@@ -24,6 +26,8 @@ export type InForce = {
   readonly domain: string
   readonly source: ConfigSource
   readonly config: DomainConfig
+  /** Undefined: the domain has no handlers. */
+  readonly module: DomainModule | undefined
   /** The statements of its mirror, and with them its tables. */
   readonly texts: StatementTexts
 }
@@ -97,7 +101,13 @@ export class InForceDomains {
 }
 
 export function inForce(domain: string, source: ConfigSource, config: DomainConfig): InForce {
-  return { domain, source, config, texts: statementTexts(mirrorTables(config)) }
+  const module = config.agent === undefined ? undefined : moduleOf(domain, config.agent)
+  return { domain, source, config, module, texts: statementTexts(mirrorTables(config)) }
+}
+
+/** Names the text of a module, and no other. */
+export function moduleOf(domain: string, source: string): DomainModule {
+  return { domain, key: hash('sha256', source, 'hex').slice(0, 32), source }
 }
 
 export function isSame(a: ConfigSource, b: ConfigSource): boolean {

@@ -3,6 +3,7 @@ import { queryOf } from '#shared/domain/config.ts'
 import type { Json, JsonObject } from '#shared/json.ts'
 import type { DomainDatabase } from '#shared/ports/domain-database.ts'
 import type { Party } from '../party.ts'
+import type { Rebuilds } from './configurations.ts'
 import type { InForceDomains } from './in-force.ts'
 
 /** `sqlstate` and `message` are in part the tenant's text. */
@@ -16,12 +17,12 @@ export type QueryAnswer =
 export class Queries {
   readonly #inForce: InForceDomains
   readonly #database: DomainDatabase
-  readonly #onMissing: (domain: string) => void
+  readonly #rebuilds: Rebuilds
 
-  constructor(options: { readonly inForce: InForceDomains; readonly database: DomainDatabase; readonly onMissing: (domain: string) => void }) {
+  constructor(options: { readonly inForce: InForceDomains; readonly database: DomainDatabase; readonly rebuilds: Rebuilds }) {
     this.#inForce = options.inForce
     this.#database = options.database
-    this.#onMissing = options.onMissing
+    this.#rebuilds = options.rebuilds
   }
 
   async run({ caller, name, params, domain }: { readonly caller: Party; readonly name: string; readonly params: readonly Json[]; readonly domain: string }): Promise<QueryAnswer> {
@@ -29,6 +30,8 @@ export class Queries {
     if (present === 'unavailable') return { kind: 'unavailable', reason: "the domain's configuration cannot be read just now" }
     const query = present === 'none' ? undefined : queryOf(present.config, name)
     if (query === undefined || (domain !== caller.domain && !query.domains.includes(caller.domain))) return { kind: 'unknown' }
+    // Half filled, its tables would not have what was acknowledged long ago.
+    if (this.#rebuilds.isUnderWay(domain)) return REBUILDING
     const answer = await this.#database.tenantQuery(domain, { sql: query.body, params, requester: caller.user })
     switch (answer.kind) {
       case 'rows':
@@ -36,10 +39,12 @@ export class Queries {
       case 'refused':
         return { kind: 'failed', ...answer.error }
       case 'missing':
-        this.#onMissing(domain)
-        return { kind: 'unavailable', reason: "the domain's database is being made anew" }
+        this.#rebuilds.begin(domain)
+        return REBUILDING
       case 'unavailable':
         return { kind: 'unavailable', reason: 'the database cannot be asked just now' }
     }
   }
 }
+
+const REBUILDING: QueryAnswer = { kind: 'unavailable', reason: "the domain's database is being made anew" }

@@ -14,7 +14,7 @@ import type { PatchAnswer, StateCluster } from '#shared/ports/state-cluster.ts'
 import type { Party } from '../party.ts'
 import { mintKey } from '../keys.ts'
 import type { Log } from '../parts.ts'
-import { UNNAMED } from '../request-loop.ts'
+import { UNNAMED } from '../client-patch.ts'
 
 const TRIES = 5
 

@@ -14,7 +14,7 @@ import type { Op } from '#shared/patch/op.ts'
 import type { PatchAnswer, StateCluster, StateView, Unavailable } from '#shared/ports/state-cluster.ts'
 import type { Log } from '../parts.ts'
 import { baseUrl } from '../base-url.ts'
-import type { ClientPatch } from '../request-loop.ts'
+import type { ClientPatch } from '../client-patch.ts'
 import { refused } from './side-effect.ts'
 import type { EffectAnswer, SideEffect } from './side-effect.ts'
 
