@@ -56,6 +56,8 @@ export async function effectPatch({ x, loop, ids, type, active, keyText }: Effec
     expected: undefined,
     returnState: false,
     host: x.req.headers.host,
+    // A handler that refuses everything must not keep the admin from replacing it.
+    skipsHandlers: type === 'domain-config' || type === 'domain-claim',
   })
   const { id, answer, effect, mirror } = done
   if (mirror?.kind === 'unavailable' && answer.kind === 'stored') answerMirrorBehind(x, answer.ii, mirror.reason)

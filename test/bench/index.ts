@@ -20,7 +20,7 @@ import { type Lane, type LaneFigures, runRounds } from './rounds.ts'
 import { bareHttp } from './subjects/bare-http.ts'
 import { bareLog } from './subjects/bare-log.ts'
 import { frameworkApi, frameworkBare } from './subjects/framework.ts'
-import { mirrored } from './subjects/mirrored.ts'
+import { handled, mirrored } from './subjects/configured.ts'
 import { platform, type RunningPlatform } from './subjects/platform.ts'
 import { stateProcessLink } from './subjects/state-process-link.ts'
 import type { Running, Subject } from './subjects/subject.ts'
@@ -135,6 +135,8 @@ async function main(): Promise<void> {
   if (wanted('mirror')) {
     const subject = mirrored(start)
     lane(LANES.mirrored, subject, await enter(subject, true))
+    const both = handled(start)
+    lane(LANES.handled, both, await enter(both, true))
   }
   if (wanted('framework')) {
     lane(LANES.frameworkBare, frameworkBare, await enter(frameworkBare, true))

@@ -8,6 +8,7 @@ export const LANES = {
   rest: 'npm start',
   hot: 'npm start, one hot state',
   mirrored: 'npm start, mirrored',
+  handled: 'npm start, handlers',
   frameworkBare: 'framework-bare',
   framework: 'framework-api',
   link: 'state process (link)',
@@ -25,6 +26,7 @@ export function throughputRows(figures: ReadonlyMap<string, LaneFigures>, reason
     { title: 'p50 latency, 1 client', lane: LANES.restAlone, base: LANES.logAlone, figure: 'p50Ms', atMost: 2 },
     { title: 'one hot state', lane: LANES.hot, base: LANES.rest, figure: 'perSecond', atLeast: 0.8 },
     { title: 'with a mirrored table', lane: LANES.mirrored, base: LANES.rest, figure: 'perSecond', atLeast: 0.6 },
+    { title: 'with handlers that do nothing', lane: LANES.handled, base: LANES.mirrored, figure: 'perSecond', atLeast: 0.5 },
     { title: 'server CPU per acknowledgement', lane: LANES.rest, base: LANES.log, figure: 'cpuUsPerAcknowledgement', atMost: 1.7 },
   ]
   for (const { title, lane, base, figure, atLeast, atMost } of rows) {
