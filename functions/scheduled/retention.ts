@@ -7,11 +7,11 @@
 import type { Incarnation, Seq, Slot } from '#shared/ids.ts'
 import type { Log } from '#shared/log.ts'
 import type { ColdStorage } from '#shared/ports/cold-storage.ts'
-import { firstToKeep, partsByLog, type SlotCheckpoint } from '#shared/protocol/retention.ts'
+import { firstToKeep, partsByLog } from '#shared/protocol/retention.ts'
 import { SLOTS } from '#shared/protocol/ring.ts'
 import { decodeBundle } from '#shared/records/bundle.ts'
 import { decodeSmall, logObjectType, type EpochRecord } from '#shared/records/fence.ts'
-import { endName, logObjectName, logPrefix, parseLogName, parseSlotName, slotPrefix } from '#shared/records/names.ts'
+import { compareCheckpoints, endName, logObjectName, logPrefix, parseLogName, parseSlotName, slotPrefix, type SlotCheckpoint } from '#shared/records/names.ts'
 
 const SLOTS_AT_ONCE = 16
 
@@ -55,7 +55,7 @@ async function readSlot(coldStorage: ColdStorage, slot: Slot, { epochs, checkpoi
     if (parsed.kind === 'epoch') epochs.push(decodeSmall('epoch', await get(coldStorage, name), { slot, cycle: parsed.cycle }))
     else {
       const known = checkpoints.get(slot)
-      if (!known || parsed.cycle > known.cycle || (parsed.cycle === known.cycle && parsed.seq > known.seq)) checkpoints.set(slot, { cycle: parsed.cycle, seq: parsed.seq })
+      if (!known || compareCheckpoints(parsed.checkpoint, known) > 0) checkpoints.set(slot, parsed.checkpoint)
     }
   }
 }

@@ -1,5 +1,5 @@
 /**
- * The real host of the protocol core: cold storage, clock, timers and fan-out on one side, requests on the other.
+ * The real host of the protocol core: cold storage, clock, timers and outbox on one side, requests on the other.
  *
  * Owns: the present core, its storage operations and timers, the requests waiting for its answers. Does not own:
  * any protocol decision. I1. Events reach the core one at a time. I2. A fenced core is followed by a new one under
@@ -11,7 +11,7 @@ import type { Incarnation, InteractionIndex, StateId } from '#shared/ids.ts'
 import type { Log } from '#shared/log.ts'
 import type { Clock } from '#shared/ports/clock.ts'
 import type { ColdStorage } from '#shared/ports/cold-storage.ts'
-import type { FanOut, FanOutMessage } from '#shared/ports/fan-out.ts'
+import type { FanOut } from '#shared/ports/fan-out.ts'
 import type { Channel, FollowEvents, Submission } from '#shared/link/channel.ts'
 import type { Member } from '#shared/ports/directory.ts'
 import type { PeerMessage } from '#shared/protocol/peer-message.ts'
@@ -19,6 +19,7 @@ import { Core, type CoreStatus } from '#shared/protocol/core.ts'
 import type { GapRule } from '#shared/protocol/recovery.ts'
 import type { Answer, Effect } from '#shared/protocol/effects.ts'
 import type { ClockReading, Event, FollowToken, RequestToken } from '#shared/protocol/events.ts'
+import { Outbox } from '#functions/state-process/outbox.ts'
 
 export type HostParts = {
   /** Stable name of this process in the ring. */
@@ -47,13 +48,21 @@ export class Host implements Channel {
   #followings = new Map<FollowToken, FollowEvents>()
   #events: Event[] = []
   #stepping = false
-  #publishing: FanOutMessage[] = []
+  readonly #outbox: Outbox
   #onStopped: (() => void) | undefined
   #known: readonly Member[] | undefined
 
   constructor(parts: HostParts) {
     this.#parts = parts
     this.#incarnation = randomUUID() as Incarnation
+    this.#outbox = new Outbox({
+      fanOut: parts.fanOut,
+      log: parts.log,
+      // Of a life that is over nobody asks: its successor publishes from the mark.
+      onPublished: (life, messages, characters) => {
+        if (life === this.#life) this.#step({ kind: 'published', messages, characters })
+      },
+    })
     this.#core = this.#begin(parts.previous)
   }
 
@@ -141,7 +150,7 @@ export class Host implements Channel {
     } finally {
       this.#stepping = false
     }
-    if (this.#publishing.length > 0) this.#publish()
+    this.#outbox.flush()
   }
 
   #perform(effects: readonly Effect[]): void {
@@ -187,12 +196,13 @@ export class Host implements Channel {
       case 'send':
         return this.#parts.send(effect.to, effect.message)
       case 'publish':
-        return void this.#publishing.push(effect.message)
+        return this.#outbox.add(this.#life, effect.message)
       case 'log':
         return log[effect.level === 'warning' ? 'warn' : effect.level]({ ...effect.fields, incarnation: this.#incarnation }, effect.message)
       case 'fenced':
         return this.#beginAnew()
       case 'stopped':
+        this.#outbox.close()
         return this.#onStopped?.()
       default:
         unreachable(effect)
@@ -202,17 +212,10 @@ export class Host implements Channel {
   #beginAnew(): void {
     const fenced = this.#incarnation
     this.#life += 1
+    this.#outbox.forget()
     this.#incarnation = randomUUID() as Incarnation
     this.#begin(fenced)
     // Asked to stop while it was being fenced.
     if (this.#onStopped) this.#step({ kind: 'stop' })
-  }
-
-  #publish(): void {
-    const messages = this.#publishing
-    this.#publishing = []
-    void this.#parts.fanOut.publish(messages).then((outcome) => {
-      if (outcome.kind === 'failed') this.#parts.log.error({ reason: outcome.reason, messages: messages.length }, 'fan-out failed')
-    })
   }
 }

@@ -17,7 +17,7 @@ import type { TrackedState } from '#shared/protocol/state.ts'
 import type { ClockReading } from '#shared/protocol/events.ts'
 import { encodeSmall } from '#shared/records/fence.ts'
 import { encodeIdFile } from '#shared/records/id-file.ts'
-import { checkpointName, idFileName } from '#shared/records/names.ts'
+import { checkpointName, comparePlaces, idFileName, type Place, type SlotCheckpoint } from '#shared/records/names.ts'
 
 export type CheckpointParts = {
   readonly context: Context
@@ -27,7 +27,15 @@ export type CheckpointParts = {
   /** A slot's checkpoint has moved. */
   readonly onMoved: (slot: Slot) => void
   readonly tailBytes: () => number
+  /** Whether all that is stored of the slot now is surely published, after a while at the latest. */
+  readonly whenPublished: (slot: Slot, then: (published: boolean) => void) => void
 }
+
+/** Before everything: nothing of a slot is published. */
+const NOTHING: Place = { cycle: 0 as Cycle, seq: 0 as Seq }
+
+const nameOf = (slot: Slot, checkpoint: SlotCheckpoint): string =>
+  checkpointName(slot.number, checkpoint, comparePlaces(checkpoint, checkpoint.published) === 0 ? undefined : checkpoint.published)
 
 export class Checkpoints {
   readonly #parts: CheckpointParts
@@ -44,9 +52,16 @@ export class Checkpoints {
   }
 
   /** Everything that the own log holds below this number is covered. */
-  low(): Seq {
+  covered(): Seq {
     let low = this.#parts.log.nextSeq
-    for (const slot of this.#dirty) if (slot.dirtyFrom !== undefined && slot.dirtyFrom < low) low = slot.dirtyFrom
+    for (const { dirtyFrom } of this.#dirty) if (dirtyFrom !== undefined && dirtyFrom < low) low = dirtyFrom
+    return low
+  }
+
+  /** Everything below this number is covered, and published by the word of stored checkpoints: nobody need read it (rule K4). */
+  low(): Seq {
+    let low = this.covered()
+    for (const { unmarkedFrom } of this.#dirty) if (unmarkedFrom !== undefined && unmarkedFrom < low) low = unmarkedFrom
     return low
   }
 
@@ -55,6 +70,8 @@ export class Checkpoints {
     const { slot } = state
     slot.dirty.add(state)
     slot.dirtyFrom ??= seq
+    slot.unmarkedFrom ??= seq
+    slot.lastSeq = seq
     slot.tailInteractions += 1
     slot.tailBytes += bytes
     this.#mark(slot)
@@ -132,6 +149,9 @@ export class Checkpoints {
   #run(slot: Slot): void {
     const { log } = this.#parts
     const { cycle } = slot
+    // Given up with something uncovered or unpublished: its next leader looks after that; and on the way to be led again it is
+    // not known yet what there is.
+    if (!slot.leads(cycle)) return this.#done(slot, false)
     const seq = (log.nextSeq - 1) as Seq
     // A creation or a patch from here on is behind the checkpoint; it is counted anew.
     slot.tailInteractions = 0
@@ -139,7 +159,7 @@ export class Checkpoints {
     this.#since.set(slot, this.#parts.context.now)
     this.#recoverInherited(slot, (complete) => {
       if (!complete) return this.#done(slot, false)
-      this.#writeFiles([...slot.dirty], () => log.whenStored(seq, () => this.#move(slot, cycle, seq)))
+      this.#writeFiles([...slot.dirty], () => log.whenStored(seq, () => this.#published(slot, cycle, seq)))
     })
   }
 
@@ -203,29 +223,37 @@ export class Checkpoints {
     )
   }
 
-  #move(slot: Slot, cycle: Cycle, seq: Seq): void {
+  /** The mark of what is published goes as far, unless the fan-out does not take it: then it stays where it is (rule O1). */
+  #published(slot: Slot, cycle: Cycle, seq: Seq): void {
+    this.#parts.whenPublished(slot, (published) => this.#move(slot, { cycle, seq }, published ? { cycle, seq } : (slot.checkpoint?.published ?? NOTHING)))
+  }
+
+  #move(slot: Slot, covered: Place, published: Place): void {
     const { context } = this.#parts
     // Handed over meanwhile, without having been covered.
-    if (!slot.leads(cycle)) return this.#done(slot, false)
+    if (!slot.leads(covered.cycle)) return this.#done(slot, false)
     const before = slot.checkpoint
-    if (before && before.cycle === cycle && before.seq === seq) return this.#moved(slot)
-    const record = encodeSmall({ kind: 'checkpoint', slot: slot.number, cycle, seq })
-    context.create(checkpointName(slot.number, cycle, seq), record, () => {
-      slot.checkpoint = { cycle, seq }
+    const nothingNew = before && comparePlaces(before.published, published) === 0 && (comparePlaces(before, covered) === 0 || (slot.dirtyFrom === undefined && slot.inherited.length === 0))
+    if (nothingNew) return this.#moved(slot, before)
+    const mark = comparePlaces(covered, published) === 0 ? undefined : published
+    const record = encodeSmall({ kind: 'checkpoint', slot: slot.number, ...covered, ...(mark && { published: mark }) })
+    context.create(checkpointName(slot.number, covered, mark), record, () => {
+      slot.checkpoint = { ...covered, published }
       // The greatest counts: the one before is of no use to anybody.
-      if (before) context.delete(checkpointName(slot.number, before.cycle, before.seq), () => undefined)
-      this.#moved(slot)
+      if (before) context.delete(nameOf(slot, before), () => undefined)
+      this.#moved(slot, slot.checkpoint)
     })
   }
 
-  #moved(slot: Slot): void {
+  #moved(slot: Slot, { cycle, seq, published }: SlotCheckpoint): void {
     slot.inherited = []
     slot.dirtyFrom = undefined
     for (const state of slot.dirty) {
       const first = state.creationSeq ?? state.tail.firstSeq
       if (first !== undefined && (slot.dirtyFrom === undefined || first < slot.dirtyFrom)) slot.dirtyFrom = first
     }
-    if (slot.dirtyFrom === undefined) {
+    if (published.cycle === slot.cycle) slot.unmarkedFrom = slot.lastSeq > published.seq ? ((published.seq + 1) as Seq) : undefined
+    if (slot.dirtyFrom === undefined && slot.unmarkedFrom === undefined && comparePlaces({ cycle, seq }, published) === 0) {
       this.#dirty.delete(slot)
       this.#since.delete(slot)
     }

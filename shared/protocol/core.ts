@@ -23,6 +23,7 @@ import { Replicas } from '#shared/protocol/replicas.ts'
 import { readHistory, readStateAt } from '#shared/protocol/history.ts'
 import { Peers } from '#shared/protocol/peers.ts'
 import { imageOf, judge, type Taken } from '#shared/protocol/leader.ts'
+import { Publications } from '#shared/protocol/publication.ts'
 import { LeaderLog } from '#shared/protocol/leader-log.ts'
 import { recoverState, type GapRule } from '#shared/protocol/recovery.ts'
 import { slotOf } from '#shared/protocol/ring.ts'
@@ -30,6 +31,7 @@ import { Segments } from '#shared/protocol/segments.ts'
 import { Slot } from '#shared/protocol/slot.ts'
 import type { TrackedState } from '#shared/protocol/state.ts'
 import type { CreationData, LogEntry } from '#shared/records/bundle.ts'
+import { comparePlaces } from '#shared/records/names.ts'
 
 export type CoreOptions = {
   /** Stable name of the process. */
@@ -69,6 +71,7 @@ export class Core {
   readonly #replicas: Replicas
   readonly #checkpoints: Checkpoints
   readonly #segments: Segments
+  readonly #publications: Publications
   #slots = new Map<SlotNumber, Slot>()
   #states = new Map<StateId, TrackedState>()
   #recovering = new Map<StateId, ((state: TrackedState | Broken | NotServed) => void)[]>()
@@ -93,11 +96,12 @@ export class Core {
     this.#peers = new Peers(this.#context, options.name, options.incarnation)
     this.#replicas = new Replicas(this.#context, this.#peers)
     this.#elections = new Elections(this.#context, this.#peers, (slot) => this.#slots.get(slot)?.status === 'leading')
-    const low = (): Seq => this.#checkpoints.low()
-        this.#log = new LeaderLog({
+    const covered = (): Seq => this.#checkpoints.covered()
+    this.#log = new LeaderLog({
       context: this.#context,
       incarnation: options.incarnation,
-      low,
+      low: () => this.#checkpoints.low(),
+      covered,
       onStored: (seq) => {
         this.#segments.add(seq)
         this.#checkpoints.grown()
@@ -105,13 +109,22 @@ export class Core {
       },
       onFenced: () => this.#fenced(),
     })
-    this.#segments = new Segments(this.#context, this.#log, low)
+    this.#segments = new Segments(this.#context, this.#log, covered)
     this.#checkpoints = new Checkpoints({
       context: this.#context,
       log: this.#log,
       recover: (slot, id, then) => this.#recover(slot, id, (state) => then(!('notServed' in state) && !isBroken(state))),
       onMoved: (slot) => this.#moved(slot),
       tailBytes: () => this.#log.keptBytes,
+      whenPublished: (slot, then) => this.#publications.whenPublished(slot, then),
+    })
+    this.#publications = new Publications({
+      context: this.#context,
+      log: this.#log,
+      enabled: options.publish,
+      recover: (slot, id, then) => this.#recoverToPublish(slot, id, then),
+      readOwnLog: (last, then) => this.#readLog(options.incarnation, last, undefined, then),
+      onCaughtUp: (slot) => this.#checkpoints.inherited(slot),
     })
     this.#boot()
   }
@@ -164,6 +177,9 @@ export class Core {
         break
       case 'turn':
         this.#log.turn()
+        break
+      case 'published':
+        this.#publications.published(event.messages, event.characters)
         break
       case 'stop':
         this.#stop()
@@ -225,10 +241,19 @@ export class Core {
       const slot = this.#slot(number)
       slot.whenSettled(() => {
         if (slot.status === 'leading' && slot.inherited.length > 0) this.#checkpoints.inherited(slot)
+        if (slot.status === 'idle' && this.#peers.heardLeader(number) === undefined) this.#invite(slot)
         next()
       })
     }
     for (let i = 0; i < SLOTS_TAKEN_UP_AT_ONCE; i++) next()
+  }
+
+  /** Not its owner, or without luck: somebody who owns the slot is asked to lead it. */
+  #invite(slot: Slot): void {
+    for (const name of this.#peers.owners(slot.number)) {
+      const to = this.#peers.linkTo(name)
+      if (to !== undefined && this.#peers.isReachable(to)) return this.#peers.send(to, { kind: 'take-over', slot: slot.number })
+    }
   }
 
   // The other state processes.
@@ -315,6 +340,7 @@ export class Core {
         log: this.#log,
         readLog: (incarnation, last, end, then) => this.#readLog(incarnation, last, end, then),
         cover: (slot, then) => this.#checkpoints.cover(slot, then),
+        onLead: (slot) => this.#publications.prepare(slot),
         onLost: (slot) => this.#lost(slot),
       })
       this.#slots.set(number, slot)
@@ -363,6 +389,9 @@ export class Core {
   #moved(slot: Slot): void {
     this.#segments.trim()
     this.#log.trim()
+    const { checkpoint } = slot
+    // What is covered and not published is read once more by whoever leads next, and that can be this life.
+    if (checkpoint === undefined || comparePlaces(checkpoint, checkpoint.published) !== 0) return
     for (const { log } of this.#deadLogs.values()) log?.slots.delete(slot.number)
   }
 
@@ -387,6 +416,14 @@ export class Core {
       const then = this.#recovering.get(id)!
       this.#recovering.delete(id)
       for (const waiting of then) waiting(found)
+    })
+  }
+
+  #recoverToPublish(slot: Slot, id: StateId, then: (state: TrackedState | undefined) => void): void {
+    this.#recover(slot, id, (state) => {
+      // What had been begun when the slot was led before was in vain; now it is led again.
+      if ('notServed' in state && slot.leads(slot.cycle)) return this.#recoverToPublish(slot, id, then)
+      then('notServed' in state || isBroken(state) ? undefined : state)
     })
   }
 
@@ -494,17 +531,12 @@ export class Core {
     const seq = this.#log.append(entry, () => {
       this.#forward(state, ii, ts, user, text)
       release()
-      if (this.#options.publish) this.#publish(state.creation!, entry, activeType)
+      this.#publications.stored(state.slot, state.creation!, entry, activeType, seq)
     })
     state.lastSeq = seq
     state.forgetText()
     state.tail.logged(ii, seq, this.#log.appendedAt, this.#log.appendedBytes)
     this.#checkpoints.changed(state, seq, text.length)
-  }
-
-  #publish(creation: CreationData, entry: LogEntry, activeType: string): void {
-    const { id, ii, ts, user, patch } = entry
-    this.#context.emit({ kind: 'publish', message: { id, ii, domain: creation.domain, owner: creation.owner, user, activeType, ts, patch } })
   }
 
   #forward(state: TrackedState, ii: InteractionIndex, ts: number, user: string, patch: string): void {

@@ -32,6 +32,7 @@ export type Effect =
   | { readonly kind: 'follow-patch'; readonly tokens: readonly FollowToken[]; readonly interaction: InteractionView }
   /** The following ends here: this incarnation leads no longer. */
   | { readonly kind: 'follow-end'; readonly token: FollowToken }
+  /** In order; "published" tells how many of them the fan-out surely has. */
   | { readonly kind: 'publish'; readonly message: FanOutMessage }
   /** To another state process, over its link; lost if there is none. */
   | { readonly kind: 'send'; readonly to: Incarnation; readonly message: PeerMessage }

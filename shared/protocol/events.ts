@@ -36,6 +36,8 @@ export type Event =
   | { readonly kind: 'list-done'; readonly token: EffectToken; readonly outcome: ListOutcome }
   | { readonly kind: 'delete-done'; readonly token: EffectToken; readonly outcome: DeleteOutcome }
   | { readonly kind: 'timer'; readonly token: EffectToken }
+  /** The next `messages` of those that were emitted by "publish" are surely published; `characters` of patches. */
+  | { readonly kind: 'published'; readonly messages: number; readonly characters: number }
   /** Answers a "turn" effect: what arrived together has been handed over. */
   | { readonly kind: 'turn' }
   /** The directory's members, at the start and whenever it changes. */

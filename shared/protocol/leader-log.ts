@@ -22,13 +22,18 @@ type Release = () => void
 /** The bytes of a closed bundle, and where in them its lines begin. */
 export type KeptBundle = { readonly bytes: Buffer; readonly linesAt: number }
 
+/** Of the interactions expected, those that a bundle waits for: the last few come late, or not at all. */
+const PACED_SHARE = 0.75
+
 type BundleUnderWay = { readonly seq: Seq; readonly bytes: Buffer; readonly count: number; readonly releases: Release[]; outcome: 'open' | 'stored' | 'sealed' }
 
 export type LeaderLogParts = {
   readonly context: Context
   readonly incarnation: Incarnation
-  /** Everything this log holds below this number is covered by checkpoints. */
+  /** Everything this log holds below this number is covered by checkpoints, and published. */
   readonly low: () => Seq
+  /** Everything below this number is covered: it is not needed in memory. */
+  readonly covered: () => Seq
   readonly onStored: (seq: Seq) => void
   readonly onFenced: () => void
 }
@@ -57,6 +62,8 @@ export class LeaderLog {
   #waitingBytes = 0
   #waitingCount = 0
   #turnAsked = false
+  /** Until so many interactions are in the open bundle, or a pace is over, it is not closed (rule B5). */
+  #paced: { readonly interactions: number } | undefined
   #proof: ClockReading | undefined
   #provers: Release[] = []
   #probing = false
@@ -93,7 +100,7 @@ export class LeaderLog {
     this.#openReleases.push(release)
     const seq = this.nextSeq
     if (this.#openIsFull() && this.#underWay.length < this.#parts.context.tuning.bundlePuts) this.#close()
-    else if (this.#underWay.length === 0) this.#askForTurn()
+    else if (this.#underWay.length === 0 && !this.#isPaced()) this.#askForTurn()
     return seq
   }
 
@@ -123,7 +130,7 @@ export class LeaderLog {
 
   /** Checkpoints have moved: forgets what they cover. */
   trim(): void {
-    const low = Math.min(this.#parts.low(), this.storedSeq + 1)
+    const low = Math.min(this.#parts.covered(), this.storedSeq + 1)
     for (; this.#keptFrom < low; this.#keptFrom++) {
       this.keptBytes -= this.kept(this.#keptFrom as Seq).bytes.byteLength
       this.#kept.delete(this.#keptFrom as Seq)
@@ -133,7 +140,28 @@ export class LeaderLog {
   /** What arrived together is here: it need not wait for more. */
   turn(): void {
     this.#turnAsked = false
-    if (this.#underWay.length === 0 && this.#lines.length > 0) this.#close()
+    if (this.#underWay.length === 0 && this.#lines.length > 0 && !this.#isPaced()) this.#close()
+  }
+
+  #isPaced(): boolean {
+    return this.#paced !== undefined && this.#lines.length < this.#paced.interactions && !this.#openIsFull()
+  }
+
+  /**
+   * A bundle of `count` was stored, nothing is under way. Those who wait for it will soon ask again: their next
+   * interactions and what has gathered meanwhile are worth one put, not two.
+   */
+  #pace(count: number): void {
+    const { context } = this.#parts
+    const expected = count + this.#lines.length
+    if (expected < context.tuning.paceInteractions) return
+    const paced = { interactions: Math.ceil(expected * PACED_SHARE) }
+    this.#paced = paced
+    context.timer(context.tuning.paceMs, () => {
+      if (this.#paced !== paced) return
+      this.#paced = undefined
+      this.turn()
+    })
   }
 
   #openIsFull(): boolean {
@@ -158,6 +186,7 @@ export class LeaderLog {
     this.#lines = []
     this.#openBytes = 0
     this.#openReleases = []
+    this.#paced = undefined
     this.nextSeq = (seq + 1) as Seq
     // The first attempt's time: only then is it certain that no seal stood before (rule L1).
     const sent = context.now
@@ -185,7 +214,8 @@ export class LeaderLog {
       for (const release of first.releases) release()
     }
     if (this.#underWay[0]?.outcome === 'sealed') return this.#parts.onFenced()
-    if (this.#lines.length > 0 && (this.#underWay.length === 0 || (this.#openIsFull() && this.#underWay.length < this.#parts.context.tuning.bundlePuts))) this.#close()
+    if (this.#underWay.length === 0) this.#pace(bundle.count)
+    if (this.#lines.length > 0 && ((this.#underWay.length === 0 && !this.#isPaced()) || (this.#openIsFull() && this.#underWay.length < this.#parts.context.tuning.bundlePuts))) this.#close()
     if (this.#underWay.length === 0 && this.#lines.length === 0) this.#onDrained?.()
   }
 
@@ -225,12 +255,26 @@ export class LeaderLog {
     const begun = context.now
     // Begun after these arrived: it answers for them however long it takes.
     const asked = this.#provers.splice(0)
-    context.read(logObjectName(incarnation, seq), (bytes) => {
+    const isMissing = (): void => {
       this.#probing = false
-      if (bytes === undefined) {
-        for (const answer of asked) answer()
-        this.#proven(begun)
-      } else if (logObjectType(bytes) === 'seal' && this.#underWay.length === 0) {
+      for (const answer of asked) answer()
+      this.#proven(begun)
+      this.#probe()
+    }
+    const attempted = this.#underWay.length > 0
+    context.read(logObjectName(incarnation, seq), (bytes) => {
+      // One that was put may have been there and be deleted by now, but from a log that has `end` only (rule D1).
+      if (bytes === undefined && attempted) {
+        return context.read(endName(incarnation), (end) => {
+          if (end === undefined) return isMissing()
+          this.#probing = false
+          this.#provers.unshift(...asked)
+          this.whenStored(seq, () => this.#probe())
+        })
+      }
+      if (bytes === undefined) return isMissing()
+      this.#probing = false
+      if (logObjectType(bytes) === 'seal' && this.#underWay.length === 0) {
         return this.#parts.onFenced()
       } else {
         // A put of our own is there or meets the seal itself: it tells, or the next number does.

@@ -17,14 +17,13 @@ import { decoded, isBroken, type Broken, type Fencing } from '#shared/protocol/f
 import type { LeaderLog } from '#shared/protocol/leader-log.ts'
 import type { PeerMessage } from '#shared/protocol/peer-message.ts'
 import type { Peers } from '#shared/protocol/peers.ts'
+import type { Backlog } from '#shared/protocol/publication.ts'
 import type { TrackedState } from '#shared/protocol/state.ts'
 import { decodeSmall, encodeSmall, type EpochRecord } from '#shared/records/fence.ts'
-import { epochName, parseSlotName, slotPrefix } from '#shared/records/names.ts'
+import { compareCheckpoints, comparePlaces, epochName, parseSlotName, slotPrefix, type SlotCheckpoint } from '#shared/records/names.ts'
 
 /** A predecessor's interactions that the slot's checkpoint does not cover, by state, in order. */
 export type Inherited = { readonly cycle: Cycle; readonly states: ReadonlyMap<StateId, readonly Placed[]> }
-
-export type Checkpoint = { readonly cycle: Cycle; readonly seq: Seq }
 
 /** Where a predecessor's part ends, and when nobody can be answering under it any more. */
 type Ended = {
@@ -38,6 +37,9 @@ type Ended = {
 /** What one leader wrote for the slot in one cycle. */
 type Part = { readonly epoch: EpochRecord; readonly first: Seq; readonly last: Seq; readonly end: LogEnd | undefined }
 
+/** What the parts of a slot hold behind its checkpoint, and behind the mark of what is published. */
+type Found = { readonly inherited: readonly Inherited[]; readonly unpublished: readonly Inherited[] }
+
 const EPOCHS_READ_AT_ONCE = 16
 
 export type SlotParts = {
@@ -50,6 +52,8 @@ export type SlotParts = {
   readonly readLog: (incarnation: Incarnation, last: Seq, end: LogEnd | undefined, then: (log: DeadLog) => void) => void
   /** Writes ID files and checkpoint until nothing of the slot is uncovered; calls back also where that cannot be. */
   readonly cover: (slot: Slot, then: () => void) => void
+  /** It is about to be led; what comes back runs when it is. */
+  readonly onLead: (slot: Slot) => () => void
   /** Another leads it now, or nobody: its states are no longer served here. */
   readonly onLost: (slot: Slot) => void
 }
@@ -69,14 +73,28 @@ export class Slot {
   /** Too few owners could be reached to stand. */
   ignoreMe = false
   cycle = 0 as Cycle
-  checkpoint: Checkpoint | undefined
+  checkpoint: SlotCheckpoint | undefined
   /** What recovery of a state needs besides its ID file; empty once checkpointed. */
   inherited: readonly Inherited[] = []
+  /** Predecessors' interactions behind the mark of what is published, until they are on their way. */
+  unpublished: readonly Inherited[] = []
+  /** What comes before its new messages; undefined: nothing does. */
+  backlog: Backlog | undefined
+  /** Messages of all slots that had been emitted with its last one. */
+  emitted = 0
+  /** Some interactions cannot be published: the mark stays where it is. */
+  unpublishable = false
+  /** States of which nothing more is published by this leader: what comes first cannot be. */
+  skipped: Set<StateId> | undefined
   readonly states = new Set<TrackedState>()
   /** States with interactions that no ID file holds. */
   readonly dirty = new Set<TrackedState>()
   /** Smallest number of the own log with interactions of this slot that no checkpoint covers. */
   dirtyFrom: Seq | undefined
+  /** The same, of what lies behind the stored mark of what is published. */
+  unmarkedFrom: Seq | undefined
+  /** Number of the last bundle of the own log with an interaction of it. */
+  lastSeq = 0 as Seq
   tailInteractions = 0
   tailBytes = 0
   checkpointing = false
@@ -152,7 +170,7 @@ export class Slot {
       return this.#tryAgain()
     }
     const wait = needed === 0 ? 0 : elections.bootWaitMs()
-    if (wait > 0) return context.timer(wait, () => this.#callVotes())
+    if (wait > 0) return context.timer(Math.ceil(wait), () => this.#callVotes())
     elections.call(this.number, voters, needed, (verdict) => {
       if (verdict === 'elected') this.#become()
       else if (verdict === 'another-leads') this.#settle('idle')
@@ -261,6 +279,7 @@ export class Slot {
       if (this.#never >= cycle) return this.#settle('idle')
       this.cycle = cycle
       this.#findCheckpoint(() => {
+        this.unpublishable = false
         if (before === undefined) return this.#lead()
         this.#inherit(before, ended!, () => this.#lead())
       })
@@ -274,9 +293,8 @@ export class Slot {
       for (const name of names) {
         const parsed = parseSlotName(this.number, name)
         if (parsed.kind !== 'checkpoint') continue
-        const { cycle, seq } = parsed
-        const best = this.checkpoint as Checkpoint | undefined
-        if (best === undefined || cycle > best.cycle || (cycle === best.cycle && seq > best.seq)) this.checkpoint = { cycle, seq }
+        const best = this.checkpoint as SlotCheckpoint | undefined
+        if (best === undefined || compareCheckpoints(parsed.checkpoint, best) > 0) this.checkpoint = parsed.checkpoint
       }
       then()
     })
@@ -284,15 +302,15 @@ export class Slot {
 
   /** Collects what the parts since the checkpoint hold; `ended` is the end of the newest, `before`. */
   #inherit(before: EpochRecord, ended: Ended, then: () => void, again = true): void {
-    const { checkpoint } = this
-    this.#readEpochs(before, checkpoint?.cycle ?? (1 as Cycle), (epochs) => {
+    const mark = this.checkpoint?.published
+    this.#readEpochs(before, Math.max(1, mark?.cycle ?? 1) as Cycle, (epochs) => {
       const parts = epochs.flatMap((epoch, at) => {
         const next = epochs[at + 1]
-        const first = checkpoint?.cycle === epoch.cycle ? ((checkpoint.seq + 1) as Seq) : epoch.first
+        const first = mark?.cycle === epoch.cycle ? ((mark.seq + 1) as Seq) : epoch.first
         const last = next ? next.predecessor!.last : ended.last
         return first <= last ? [{ epoch, first, last, end: next ? undefined : ended.log }] : []
       })
-      this.#readParts(parts, [], then, (broken) => {
+      this.#readParts(parts, { inherited: [], unpublished: [] }, then, (broken) => {
         if (!again) return this.#break(broken)
         // The checkpoint may have moved meanwhile, and what it covers be deleted.
         this.#findCheckpoint(() => this.#inherit(before, ended, then, false))
@@ -319,17 +337,32 @@ export class Slot {
     more()
   }
 
-  #readParts(parts: readonly Part[], found: Inherited[], then: () => void, orElse: (broken: Broken) => void): void {
+  #readParts(parts: readonly Part[], found: Found, then: () => void, orElse: (broken: Broken) => void): void {
     const part = parts[0]
     if (part === undefined) {
-      this.inherited = found
+      this.inherited = found.inherited
+      this.unpublished = found.unpublished
       return then()
     }
     const { epoch, first, last, end } = part
+    const { cycle } = epoch
+    const { checkpoint } = this
     this.#parts.readLog(epoch.leader, last, end, (log) => {
-      const states = partOf(log, { slot: this.number, cycle: epoch.cycle, first, last })
-      if (isBroken(states)) return orElse(states)
-      this.#readParts(parts.slice(1), states.size > 0 ? [...found, { cycle: epoch.cycle, states }] : found, then, orElse)
+      const firstUncovered = checkpoint === undefined || comparePlaces({ cycle, seq: first }, checkpoint) > 0 ? first : checkpoint.cycle === cycle ? ((checkpoint.seq + 1) as Seq) : undefined
+      const uncovered = firstUncovered === undefined ? new Map() : partOf(log, { slot: this.number, cycle, first: firstUncovered, last })
+      if (isBroken(uncovered)) return orElse(uncovered)
+      let unpublished = firstUncovered === first ? uncovered : partOf(log, { slot: this.number, cycle, first, last })
+      if (isBroken(unpublished)) {
+        // Covered, so that states can be served; what it held will not be published by this leader, and the mark says so.
+        this.#parts.context.log('error', 'interactions that may not be published cannot be read', { slot: this.number, ...unpublished })
+        this.unpublishable = true
+        unpublished = uncovered
+      }
+      const next: Found = {
+        inherited: uncovered.size > 0 ? [...found.inherited, { cycle, states: uncovered }] : found.inherited,
+        unpublished: unpublished.size > 0 ? [...found.unpublished, { cycle, states: unpublished }] : found.unpublished,
+      }
+      this.#readParts(parts.slice(1), next, then, orElse)
     })
   }
 
@@ -341,7 +374,9 @@ export class Slot {
     // Asked for it meanwhile, and said no; or about to end its log.
     if (this.#never >= this.cycle || peers.draining) return this.#settle('idle')
     peers.broadcast({ kind: 'leads', slot: this.number, cycle: this.cycle })
+    const begin = this.#parts.onLead(this)
     this.#settle('leading')
+    begin()
   }
 
   // Hand-over.
@@ -373,6 +408,8 @@ export class Slot {
         this.#never = Math.max(this.#never, this.cycle) as Cycle
         this.#handedOver = { cycle: this.cycle, last: log.storedSeq }
         this.inherited = []
+        this.unpublished = []
+        this.backlog = undefined
         this.status = 'idle'
         peers.broadcast({ kind: 'leads-not', slot: this.number })
         onLost(this)

@@ -12,17 +12,19 @@ export class CorruptRecord extends Error {
 }
 
 const VERSION = 1
+/** Newest version of each type that has more than one. */
+const VERSIONS: Readonly<Record<string, number>> = { checkpoint: 2 }
 
-export function wrap(type: RecordType, payload: Uint8Array): Buffer {
+export function wrap(type: RecordType, payload: Uint8Array, version = VERSION): Buffer {
   const crc = crc32c(payload as Buffer).toString(16).padStart(8, '0')
-  const head = `${type}/${VERSION} ${crc} ${payload.byteLength}\n`
+  const head = `${type}/${version} ${crc} ${payload.byteLength}\n`
   const bytes = Buffer.allocUnsafe(head.length + payload.byteLength)
   bytes.write(head, 0, 'latin1')
   bytes.set(payload, head.length)
   return bytes
 }
 
-export type Unwrapped = { readonly type: string; readonly payload: Buffer; /** Offset behind this record. */ readonly next: number }
+export type Unwrapped = { readonly type: string; readonly version: number; readonly payload: Buffer; /** Offset behind this record. */ readonly next: number }
 
 /** The record that begins at `offset`. Throws `CorruptRecord`. */
 export function unwrap(bytes: Uint8Array, offset = 0): Unwrapped {
@@ -31,13 +33,14 @@ export function unwrap(bytes: Uint8Array, offset = 0): Unwrapped {
   if (lineEnd < 0) throw new CorruptRecord('no record header')
   const head = /^([a-z]+)\/(\d+) ([0-9a-f]{8}) (\d+)$/.exec(buffer.toString('latin1', offset, offset + lineEnd))
   if (!head) throw new CorruptRecord('malformed record header')
-  if (Number(head[2]) !== VERSION) throw new CorruptRecord(`record version ${head[2]} is not known`)
+  const version = Number(head[2])
+  if (version < VERSION || version > (VERSIONS[head[1]!] ?? VERSION)) throw new CorruptRecord(`record version ${head[2]} is not known`)
   const start = offset + lineEnd + 1
   const next = start + Number(head[4])
   if (next > buffer.byteLength) throw new CorruptRecord('truncated record')
   const payload = buffer.subarray(start, next)
   if (crc32c(payload) !== parseInt(head[3]!, 16)) throw new CorruptRecord('checksum does not match')
-  return { type: head[1]!, payload, next }
+  return { type: head[1]!, version, payload, next }
 }
 
 /** The payload of the one record of `type` that `bytes` is. Throws `CorruptRecord`. */

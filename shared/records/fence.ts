@@ -27,20 +27,30 @@ export type EpochRecord = {
   /** The leader of the cycle before, and the last number of its log that counts for this slot. */
   readonly predecessor: { readonly incarnation: Incarnation; readonly last: Seq } | null
 }
-export type CheckpointRecord = { readonly kind: 'checkpoint'; readonly slot: Slot; readonly cycle: Cycle; readonly seq: Seq }
+export type CheckpointRecord = {
+  readonly kind: 'checkpoint'
+  readonly slot: Slot
+  readonly cycle: Cycle
+  readonly seq: Seq
+  /** Up to where the slot is surely published, where that is not as far as this; a record of version 2. */
+  readonly published?: { readonly cycle: Cycle; readonly seq: Seq } | null
+}
 
 type Small = Seal | End | EpochRecord | CheckpointRecord
 
-export const encodeSmall = (record: Small): Buffer => wrap(record.kind, Buffer.from(JSON.stringify(record)))
+export const encodeSmall = (record: Small): Buffer =>
+  wrap(record.kind, Buffer.from(JSON.stringify(record)), record.kind === 'checkpoint' && record.published !== undefined ? 2 : 1)
 
 /**
  * The record, if it is of `kind` and what its name says that it is: under the name of another one it is not believed.
  * Throws `CorruptRecord`.
  */
 export function decodeSmall<K extends Small['kind']>(kind: K, bytes: Uint8Array, named: Partial<Extract<Small, { kind: K }>> = {}): Extract<Small, { kind: K }> {
+  const payload = unwrapOnly(kind, bytes).toString()
+  const { version } = unwrap(bytes)
   return parseJson(
-    unwrapOnly(kind, bytes).toString(),
-    (value) => value.kind === kind && Object.entries(named).every(([member, expected]) => value[member] === expected),
+    payload,
+    (value) => value.kind === kind && (version === 2) === (value.published !== undefined) && Object.entries(named).every(([member, expected]) => value[member] === expected),
   )
 }
 

@@ -8,6 +8,12 @@ const SEQ_DIGITS = 12
 const CYCLE_DIGITS = 8
 const SLOT_DIGITS = 4
 
+/** A number of the log of the leader of a cycle. */
+export type Place = { readonly cycle: Cycle; readonly seq: Seq }
+
+/** Negative: `a` comes before `b`. */
+export const comparePlaces = (a: Place, b: Place): number => a.cycle - b.cycle || a.seq - b.seq
+
 export const logPrefix = (incarnation: Incarnation): string => `leaders/${incarnation}/`
 /** A bundle or a seal. */
 export const logObjectName = (incarnation: Incarnation, seq: Seq): string => `leaders/${incarnation}/${pad(seq, SEQ_DIGITS)}`
@@ -17,8 +23,10 @@ export const segmentName = (incarnation: Incarnation, from: Seq, to: Seq): strin
   `${segmentPrefix(incarnation)}${pad(from, SEQ_DIGITS)}-${pad(to, SEQ_DIGITS)}`
 export const slotPrefix = (slot: Slot): string => `slots/${pad(slot, SLOT_DIGITS)}/`
 export const epochName = (slot: Slot, cycle: Cycle): string => `${slotPrefix(slot)}${pad(cycle, CYCLE_DIGITS)}`
-export const checkpointName = (slot: Slot, cycle: Cycle, seq: Seq): string =>
-  `${slotPrefix(slot)}checkpoints/${pad(cycle, CYCLE_DIGITS)}-${pad(seq, SEQ_DIGITS)}`
+/** `published`: up to where the slot is surely published, where that is not as far. Cycle 0: nothing is. */
+export const checkpointName = (slot: Slot, { cycle, seq }: Place, published: Place | undefined): string =>
+  `${slotPrefix(slot)}checkpoints/${place(cycle, seq)}${published === undefined ? '' : `-${place(published.cycle, published.seq)}`}`
+const place = (cycle: Cycle, seq: Seq): string => `${pad(cycle, CYCLE_DIGITS)}-${pad(seq, SEQ_DIGITS)}`
 export const idPrefix = (id: StateId): string => `ids/${id}/`
 export const idFileName = (id: StateId, ii: InteractionIndex): string => `${idPrefix(id)}${pad(ii, SEQ_DIGITS)}`
 
@@ -46,16 +54,24 @@ export function parseLogName(incarnation: Incarnation, name: string): LogName {
   return { kind: 'segment', from: Number(segment[1]) as Seq, to: Number(segment[2]) as Seq }
 }
 
-export type SlotName = { kind: 'epoch'; cycle: Cycle } | { kind: 'checkpoint'; cycle: Cycle; seq: Seq }
+/** How far ID files cover a slot, and up to where it is surely published: no further. */
+export type SlotCheckpoint = Place & { readonly published: Place }
+
+/** The greatest counts; of two as far, the one that more is published by. */
+export const compareCheckpoints = (a: SlotCheckpoint, b: SlotCheckpoint): number => comparePlaces(a, b) || comparePlaces(a.published, b.published)
+
+export type SlotName = { kind: 'epoch'; cycle: Cycle } | { kind: 'checkpoint'; checkpoint: SlotCheckpoint }
 
 /** What `name`, listed below `slotPrefix`, is. */
 export function parseSlotName(slot: Slot, name: string): SlotName {
   const rest = name.slice(slotPrefix(slot).length)
   const epoch = /^(\d{8})$/.exec(rest)
   if (epoch) return { kind: 'epoch', cycle: Number(epoch[1]) as Cycle }
-  const checkpoint = /^checkpoints\/(\d{8})-(\d{12})$/.exec(rest)
+  const checkpoint = /^checkpoints\/(\d{8})-(\d{12})(?:-(\d{8})-(\d{12}))?$/.exec(rest)
   assert(checkpoint, `an object that no version of this protocol writes: ${name}`)
-  return { kind: 'checkpoint', cycle: Number(checkpoint[1]) as Cycle, seq: Number(checkpoint[2]) as Seq }
+  const covered: Place = { cycle: Number(checkpoint[1]) as Cycle, seq: Number(checkpoint[2]) as Seq }
+  const published = checkpoint[3] === undefined ? covered : { cycle: Number(checkpoint[3]) as Cycle, seq: Number(checkpoint[4]) as Seq }
+  return { kind: 'checkpoint', checkpoint: { ...covered, published } }
 }
 
 /** The `ii` of an ID file listed below `idPrefix`. */

@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals'
 import { openFanOut } from '#shared/adapters/embedded/fan-out.ts'
+import type { FanOut, FanOutMessage } from '#shared/ports/fan-out.ts'
 import { signal, turns, within } from './eventually.ts'
 import { fanOutContract, message, Taker, upTo } from './fan-out-contract.ts'
 
@@ -18,70 +19,66 @@ describe('embedded fan-out: bounds', () => {
     return settled
   }
 
-  test('FB1 at the bound of messages publish waits until there is room, and later ones wait behind it', async () => {
+  /** A subscriber that takes nothing before `gate` opens, and then keeps it. */
+  function gated(fanOut: FanOut): { readonly gate: { readonly resolve: () => void }; readonly taker: Taker; readonly handed: FanOutMessage[] } {
+    const gate = signal()
+    const taker = new Taker()
+    const handed: FanOutMessage[] = []
+    fanOut.subscribe('slow', async (each) => {
+      handed.push(each)
+      await gate.promise
+      await taker.take(each)
+    })
+    return { gate, taker, handed }
+  }
+
+  test('FB1 a publication is published when every subscriber has taken all of it', async () => {
+    const fanOut = openFanOut()
+    const [first, second] = [gated(fanOut), signal()]
+    fanOut.subscribe('other', async (each) => {
+      if (each.ii === 2) await second.promise
+    })
+    const published = fanOut.publish([message(1, 1), message(2, 2)])
+    expect(await isSettled(published)).toBe(false)
+    first.gate.resolve()
+    expect(await isSettled(published)).toBe(false)
+    second.resolve()
+    expect(await within(published, 'the second subscriber')).toEqual({ kind: 'published' })
+    await fanOut.close()
+  })
+
+  test('FB2 no more than the bound of messages is in a queue, and all of a larger publication comes, in order', async () => {
     const fanOut = openFanOut({ queueMessages: 2 })
-    const gate = signal()
-    const taker = new Taker()
-    fanOut.subscribe('slow', async (each) => {
-      await gate.promise
-      await taker.take(each)
-    })
-    expect(await within(fanOut.publish([message(1, 1)]), 'room for one')).toEqual({ kind: 'published' })
-    const large = fanOut.publish([message(1, 2), message(1, 3), message(1, 4)])
-    const later = fanOut.publish([message(1, 5)])
-    expect(await isSettled(large)).toBe(false)
-    expect(await isSettled(later)).toBe(false)
+    const { gate, taker, handed } = gated(fanOut)
+    const published = fanOut.publish(upTo(5).map((state) => message(state, 1)))
+    const later = fanOut.publish(upTo(5).map((state) => message(state, 2)))
+    expect(await isSettled(published)).toBe(false)
+    expect(handed).toHaveLength(2)
     gate.resolve()
-    expect(await within(Promise.all([large, later]), 'room')).toEqual([{ kind: 'published' }, { kind: 'published' }])
-    await taker.has(5)
-    expect(taker.of(1)).toEqual(upTo(5))
+    expect(await within(Promise.all([published, later]), 'room')).toEqual([{ kind: 'published' }, { kind: 'published' }])
+    for (const state of upTo(5)) expect(taker.of(state)).toEqual([1, 2])
     await fanOut.close()
   })
 
-  test('FB2 the bound of bytes holds as well, and one message always fits', async () => {
+  test('FB2 the bound of bytes holds as well, one message always fits, and a small one does not overtake a larger one that waits', async () => {
     const fanOut = openFanOut({ queueBytes: 10 })
-    const gate = signal()
-    const taker = new Taker()
-    fanOut.subscribe('slow', async (each) => {
-      await gate.promise
-      await taker.take(each)
-    })
-    expect(await within(fanOut.publish([message(1, 1, 'x'.repeat(100))]), 'one fits')).toEqual({ kind: 'published' })
-    const second = fanOut.publish([message(2, 1, 'x')])
-    expect(await isSettled(second)).toBe(false)
+    const { gate, taker, handed } = gated(fanOut)
+    const published = [message(1, 1, 'x'.repeat(100)), message(2, 1, 'x'.repeat(8)), message(3, 1, 'x')].map((each) => fanOut.publish([each]))
+    expect(await isSettled(published[2]!)).toBe(false)
+    expect(handed.map(({ id }) => id)).toEqual([message(1, 1).id])
     gate.resolve()
-    expect(await within(second, 'room')).toEqual({ kind: 'published' })
-    await taker.has(2)
-    await fanOut.close()
-  })
-
-  test('FB2 a small publication does not overtake a larger one that waits', async () => {
-    const fanOut = openFanOut({ queueBytes: 10 })
-    const gate = signal()
-    const taker = new Taker()
-    fanOut.subscribe('slow', async (each) => {
-      await gate.promise
-      await taker.take(each)
-    })
-    await fanOut.publish([message(1, 1, 'x'.repeat(5))])
-    const larger = fanOut.publish([message(1, 2, 'x'.repeat(8))])
-    const small = fanOut.publish([message(1, 3, 'x')])
-    expect(await isSettled(small)).toBe(false)
-    gate.resolve()
-    await within(Promise.all([larger, small]), 'room')
-    await taker.has(3)
-    expect(taker.of(1)).toEqual(upTo(3))
+    await within(Promise.all(published), 'room')
+    expect(taker.taken.map(({ id }) => id)).toEqual(upTo(3).map((state) => message(state, 1).id))
     await fanOut.close()
   })
 
   test('FB3 a subscription that ends lets go who waited for it', async () => {
     const fanOut = openFanOut({ queueMessages: 1 })
     const stop = fanOut.subscribe('stuck', () => new Promise<void>(() => {}))
-    await fanOut.publish([message(1, 1)])
-    const waiting = fanOut.publish([message(1, 2)])
+    const waiting = fanOut.publish([message(1, 1), message(1, 2)])
     expect(await isSettled(waiting)).toBe(false)
     stop()
-    expect(await within(waiting, 'room')).toEqual({ kind: 'published' })
+    expect(await within(waiting, 'its end')).toEqual({ kind: 'published' })
     await fanOut.close()
   })
 
@@ -114,10 +111,11 @@ describe('embedded fan-out: bounds', () => {
       },
     })
     fanOut.subscribe('bad', () => Promise.reject(new Error('no')))
-    await fanOut.publish([message(1, 1), message(1, 2)])
+    const published = fanOut.publish([message(1, 1), message(1, 2)])
     await within(third.promise, 'three attempts')
     // Tries once more and gives up.
     await within(fanOut.close(), 'the end')
+    expect((await published).kind).toBe('failed')
     expect(attempts).toEqual(upTo(attempts.length))
   })
 
@@ -137,16 +135,15 @@ describe('embedded fan-out: bounds', () => {
     await fanOut.close()
   })
 
-  test('FB6 close answers a publication that waits', async () => {
+  test('FB6 close hands out what is queued; a publication of which something found no room has failed', async () => {
     const fanOut = openFanOut({ queueMessages: 1 })
-    const gate = signal()
-    fanOut.subscribe('slow', () => gate.promise)
-    await fanOut.publish([message(1, 1)])
-    const waiting = fanOut.publish([message(1, 2)])
+    const { gate, taker } = gated(fanOut)
+    const [whole, part] = [fanOut.publish([message(1, 1)]), fanOut.publish([message(1, 2)])]
     const closed = fanOut.close()
-    expect((await within(waiting, 'an answer')).kind).toBe('failed')
     gate.resolve()
     await within(closed, 'the end')
+    expect([(await whole).kind, (await part).kind]).toEqual(['published', 'failed'])
+    expect(taker.of(1)).toEqual([1])
   })
 
   test('FB7 a name can be subscribed once at a time', async () => {

@@ -10,6 +10,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { assert } from '#shared/assert.ts'
 import type { Incarnation, InteractionIndex, Seq, StateId } from '#shared/ids.ts'
 import type { Op } from '#shared/patch/op.ts'
+import type { FanOutMessage } from '#shared/ports/fan-out.ts'
 import type { PatchRequest } from '#shared/ports/state-cluster.ts'
 import type { Tuning } from '#shared/protocol/context.ts'
 import { Core } from '#shared/protocol/core.ts'
@@ -131,8 +132,11 @@ export class Actor {
   readonly answers = new Map<string, Answer>()
   /** Names of the objects that it has read, in order. */
   readonly reads: string[] = []
+  /** What the fan-out has taken, in order. */
+  readonly published: FanOutMessage[] = []
+  #refused: Extract<Effect, { kind: 'publish' }>[] | undefined
   readonly #scene: Scene
-  #pending: (StorageEffect | Extract<Effect, { kind: 'turn' | 'send' }>)[] = []
+  #pending: (StorageEffect | Extract<Effect, { kind: 'turn' | 'send' | 'publish' }>)[] = []
   #held: Held[] = []
   #holding: RegExp[] = []
   #labels = new Map<number, string>()
@@ -246,6 +250,25 @@ export class Actor {
     this.#line(`  held ${this.#describe(held.effect)} takes effect`)
   }
 
+  /** From now on the fan-out takes nothing from this process; `takeAll` ends that. */
+  refuseMessages(): void {
+    this.#line('  the fan-out takes nothing')
+    this.#refused = []
+  }
+
+  takeAll(): void {
+    const refused = this.#refused ?? []
+    this.#line('  the fan-out takes what was refused')
+    this.#refused = undefined
+    for (const effect of refused) this.#publish(effect)
+  }
+
+  #publish(effect: Extract<Effect, { kind: 'publish' }>): void {
+    if (this.#refused !== undefined) return void this.#refused.push(effect)
+    this.published.push(effect.message)
+    this.step({ kind: 'published', messages: 1, characters: effect.message.patch.length })
+  }
+
   #heldLike(name: RegExp): Held {
     const held = this.#held.find(({ effect }) => name.test(objectOf(effect)))
     assert(held, `nothing held is like ${name}: ${this.held().join(', ')}`)
@@ -271,7 +294,8 @@ export class Actor {
     if (effect.kind === 'turn') {
       this.#line('< turn')
       this.step({ kind: 'turn' })
-    } else if (effect.kind === 'send') this.#scene.deliver(this, effect)
+    } else if (effect.kind === 'publish') this.#publish(effect)
+    else if (effect.kind === 'send') this.#scene.deliver(this, effect)
     else if (this.#holding.some((names) => names.test(objectOf(effect)))) {
       this.#line(`  ${this.#describe(effect)} ... held`)
       this.#held.push({ effect, landed: undefined })
@@ -322,7 +346,9 @@ export class Actor {
       case 'follow-end':
         return this.#line(`> ${this.#labels.get(effect.token)} ends`)
       case 'publish':
-        return this.#line(`> publish ${stateName(effect.message.id)}/${effect.message.ii}`)
+        this.#line(`> publish ${stateName(effect.message.id)}/${effect.message.ii}`)
+        this.#pending.push(effect)
+        return
       case 'log':
         return this.#line(`> log ${effect.level}: ${effect.message} ${named(JSON.stringify(effect.fields))}`)
       case 'fenced':
@@ -388,8 +414,10 @@ export function contentText(name: string, bytes: Uint8Array): string {
       const { leader, first, predecessor } = decodeSmall('epoch', bytes)
       return `epoch: ${leader} from ${first}${predecessor ? `, ${predecessor.incarnation} up to ${predecessor.last}` : ''}`
     }
-    case 'checkpoint':
-      return `checkpoint: cycle ${decodeSmall('checkpoint', bytes).cycle} up to ${decodeSmall('checkpoint', bytes).seq}`
+    case 'checkpoint': {
+      const { cycle, seq, published } = decodeSmall('checkpoint', bytes)
+      return `checkpoint: cycle ${cycle} up to ${seq}${published ? `, published: cycle ${published.cycle} up to ${published.seq}` : ''}`
+    }
     default: {
       const { header, history } = decodeIdFileHistory(bytes, parts[1] as StateId, Number(parts[2]) as InteractionIndex)
       return `ID file at ${header.ii}, history ${header.from}..${header.ii}: ${history.length}`

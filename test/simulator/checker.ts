@@ -6,6 +6,7 @@
  * Owns: what was stored, what anybody saw, what was answered with a certain no.
  */
 import type { StateId } from '#shared/ids.ts'
+import type { FanOutMessage } from '#shared/ports/fan-out.ts'
 import type { InteractionView, StateView } from '#shared/ports/state-cluster.ts'
 import { decodeBundle } from '#shared/records/bundle.ts'
 import { logObjectType } from '#shared/records/fence.ts'
@@ -13,6 +14,8 @@ import { logObjectType } from '#shared/records/fence.ts'
 export class Violation extends Error {
   override name = 'Violation'
 }
+
+const ACTIVE_TYPE = 'application/json'
 
 /** Nobody has seen that a state was made. */
 export const UNWRITTEN = -1
@@ -35,6 +38,8 @@ type Truth = {
 }
 
 export class Checker {
+  /** Index up to which subscribers have everything of a state, doubles dropped. */
+  #published = new Map<StateId, number>()
   #truth = new Map<StateId, Truth>()
   /** What is in stored bundles: id and ii, and the token behind it. */
   #stored = new Set<string>()
@@ -119,6 +124,26 @@ export class Checker {
     const { ii, ts, patch } = interaction
     for (const op of JSON.parse(patch)) this.#saw(id, ii, op.path[1], op.value)
     this.#sawTime(id, ii, ts)
+  }
+
+  /** Subscribers got it: everything before it of the state they have already (rule O3). */
+  published(message: FanOutMessage): void {
+    const { id, ii, activeType, domain } = message
+    this.patchEvent(id, message)
+    const known = this.#published.get(id) ?? 0
+    if (ii > known + 1) throw new Violation(`fan-out of ${id} goes from ${known} to ${ii}`)
+    this.#published.set(id, Math.max(known, ii))
+    if (activeType !== ACTIVE_TYPE) throw new Violation(`interaction ${ii} of ${id} is published as ${activeType}`)
+    if (domain !== JSON.parse(this.#of(id).creation ?? JSON.stringify([domain]))[0]) throw new Violation(`interaction ${ii} of ${id} is published for ${domain}`)
+  }
+
+  isPublished(id: StateId): boolean {
+    return (this.#published.get(id) ?? 0) >= this.#of(id).seen
+  }
+
+  /** At the end, when all has come to rest. */
+  finallyPublished(id: StateId): void {
+    if (!this.isPublished(id)) throw new Violation(`interactions of ${id} from ${(this.#published.get(id) ?? 0) + 1} to ${this.#of(id).seen} were never published`)
   }
 
   /** A state was seen. `past`: as it was, by replay; its index need not be the present one. */

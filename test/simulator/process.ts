@@ -11,6 +11,7 @@ import type { Answer, Effect } from '#shared/protocol/effects.ts'
 import type { ClockReading, Event } from '#shared/protocol/events.ts'
 import type { Submission } from '#shared/link/channel.ts'
 import { Violation } from './checker.ts'
+import { SimulatedOutbox } from './fan-out.ts'
 import type { World } from './world.ts'
 
 export type FollowEvents = { state(view: StateView | undefined): void; patch(interaction: InteractionView): void; end(): void }
@@ -31,7 +32,7 @@ export class Process {
   #nextToken = 1
   #answers = new Map<number, (answer: Answer) => void>()
   #followings = new Map<number, FollowEvents>()
-  #published = new Map<StateId, number>()
+  readonly #outbox: SimulatedOutbox
   #bundlesUnderWay = 0
 
   constructor(world: World, name: string, previous: Incarnation | undefined) {
@@ -41,6 +42,7 @@ export class Process {
     this.rate = 1 + (world.random.next() - 0.5) * 0.02
     this.offsetMs = world.random.between(-100_000, 100_000)
     const { clustered, gapRule, tuning } = world
+    this.#outbox = new SimulatedOutbox(this)
     this.core = new Core({ name, incarnation: this.incarnation, clustered, previous, publish: true, gapRule, tuning }, this.clock())
     this.#perform(this.core.start())
     world.network.join(this)
@@ -160,13 +162,9 @@ export class Process {
           following?.end()
           break
         }
-        case 'publish': {
-          const { message } = effect
-          this.world.checker.patchEvent(message.id, message)
-          if (message.ii <= (this.#published.get(message.id) ?? 0)) throw new Violation(`fan-out of ${message.id} goes back to ${message.ii}`)
-          this.#published.set(message.id, message.ii)
+        case 'publish':
+          this.#outbox.add(effect.message)
           break
-        }
         case 'send':
           this.world.network.send(this, effect.to, effect.message)
           break

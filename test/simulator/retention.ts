@@ -1,8 +1,8 @@
 /** Retention in a simulated world: deletes what may be deleted, at once, so that no time of grace hides what goes too early. */
 import type { Slot } from '#shared/ids.ts'
-import { firstToKeep, partsByLog, type SlotCheckpoint } from '#shared/protocol/retention.ts'
-import { decodeSmall, type EpochRecord } from '#shared/records/fence.ts'
-import { endName, logPrefix, parseLogName, parseSlotName } from '#shared/records/names.ts'
+import { firstToKeep, partsByLog } from '#shared/protocol/retention.ts'
+import { decodeSmall, logObjectType, type EpochRecord } from '#shared/records/fence.ts'
+import { compareCheckpoints, endName, logPrefix, parseLogName, parseSlotName, type SlotCheckpoint } from '#shared/records/names.ts'
 import type { World } from './world.ts'
 
 export function startRetention({ random, timeline, storage, trace }: World): void {
@@ -16,17 +16,18 @@ export function startRetention({ random, timeline, storage, trace }: World): voi
       if (parsed.kind === 'epoch') epochs.push(decodeSmall('epoch', bytes))
       else {
         const known = checkpoints.get(slot)
-        if (!known || parsed.cycle > known.cycle || (parsed.cycle === known.cycle && parsed.seq > known.seq)) checkpoints.set(slot, parsed)
+        if (!known || compareCheckpoints(parsed.checkpoint, known) > 0) checkpoints.set(slot, parsed.checkpoint)
       }
     }
     for (const [incarnation, parts] of partsByLog(epochs)) {
       const end = storage.objects.get(endName(incarnation))
       if (end === undefined) continue
       const keep = firstToKeep(parts, decodeSmall('end', end).seal, checkpoints)
-      for (const name of [...storage.objects.keys()]) {
+      for (const [name, bytes] of [...storage.objects]) {
         if (!name.startsWith(logPrefix(incarnation))) continue
         const parsed = parseLogName(incarnation, name)
-        if ((parsed.kind === 'object' && parsed.seq < keep) || (parsed.kind === 'segment' && parsed.to < keep)) {
+        // Of several who seal at once, some leave theirs below the one that counts; seals stay.
+        if ((parsed.kind === 'object' && parsed.seq < keep && logObjectType(bytes) === 'bundle') || (parsed.kind === 'segment' && parsed.to < keep)) {
           trace(`retention deletes ${name}`)
           storage.objects.delete(name)
         }

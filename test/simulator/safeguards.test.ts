@@ -13,14 +13,14 @@ const SEARCH_MS = 170_000
 /** What stands in for the search where nothing is switched off. */
 const CONTROL_SEEDS = 40
 
-type Search = { readonly edits: readonly Edit[]; readonly seeds: number; readonly found: (text: string) => void; readonly failed: (error: unknown) => void }
+type Search = { readonly edits: readonly Edit[]; readonly from: number; readonly seeds: number; readonly found: (text: string) => void; readonly failed: (error: unknown) => void }
 
 const searches: Search[] = []
 const copies = new Set<PatchedCopy>()
 const finds = new Map<string, Promise<string>>()
 
-function search(edits: readonly Edit[], seeds: number): Promise<string> {
-  const text = new Promise<string>((found, failed) => searches.push({ edits, seeds, found, failed }))
+function search(edits: readonly Edit[], seeds: number, from = 1): Promise<string> {
+  const text = new Promise<string>((found, failed) => searches.push({ edits, from, seeds, found, failed }))
   // Whoever asks for it hears of a failure; until then it is nobody's.
   text.catch(() => undefined)
   return text
@@ -31,7 +31,7 @@ async function work(): Promise<void> {
     try {
       const copy = new PatchedCopy(next.edits)
       copies.add(copy)
-      next.found(await copy.run(['--stop', '--seeds', String(next.seeds)]).finally(() => copy.remove()))
+      next.found(await copy.run(['--stop', '--seeds', String(next.seeds), '--from', String(next.from)]).finally(() => copy.remove()))
       copies.delete(copy)
     } catch (error) {
       next.failed(error)
@@ -41,7 +41,7 @@ async function work(): Promise<void> {
 
 beforeAll(() => {
   finds.set('nothing', search([], CONTROL_SEEDS))
-  for (const { name, edits } of safeguards) finds.set(name, search(edits, SEEDS))
+  for (const { name, edits, from } of safeguards) finds.set(name, search(edits, SEEDS, from))
   for (let n = 0; n < AT_ONCE; n++) void work()
 })
 

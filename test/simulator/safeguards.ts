@@ -10,6 +10,8 @@ export type Safeguard = {
   /** As `state-process.md` and SPEC.md name it. */
   readonly name: string
   readonly edits: readonly Edit[]
+  /** Seed to begin with, where chance meets it late from the first one on. */
+  readonly from?: number
 }
 
 const edit = (file: string, find: string, replace: string): Edit => ({ file, find, replace })
@@ -104,7 +106,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: "the checkpoint's number is fixed before its ID files (K2)",
-    edits: [edit('shared/protocol/checkpoint.ts', 'log.whenStored(seq, () => this.#move(slot, cycle, seq))', 'this.#move(slot, cycle, log.storedSeq)')],
+    edits: [edit('shared/protocol/checkpoint.ts', 'log.whenStored(seq, () => this.#published(slot, cycle, seq))', 'this.#published(slot, cycle, log.storedSeq)')],
   },
   {
     name: "the checkpoint's tail nobody asked for (K3)",
@@ -123,6 +125,7 @@ export const safeguards: readonly Safeguard[] = [
     edits: [edit('shared/protocol/slot.ts', 'const quietAtMs = fenced.byItself ? 0 : fenced.seenAt.monotonicMs + context.tuning.successorWaitMs', 'const quietAtMs = 0')],
   },
   {
+    from: 2_001,
     name: 'what is left of the wait is passed on (L3), with leases three times as long',
     edits: [
       edit('shared/protocol/slot.ts', 'const waitMs = Math.max(0, this.quietAtMs - context.now.monotonicMs)', 'const waitMs = 0'),
@@ -149,11 +152,38 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'seals are kept (T1)',
-    edits: [edit('shared/protocol/retention.ts', 'let keep = Math.max(1, seal - 1)', 'let keep = seal + 1')],
+    edits: [
+      edit('shared/protocol/retention.ts', 'let keep = Math.max(1, seal - 1)', 'let keep = seal + 1'),
+      edit('test/simulator/retention.ts', " && logObjectType(bytes) === 'bundle'", ''),
+    ],
   },
   {
     name: 'only what checkpoints cover is deleted (D2)',
-    edits: [edit('shared/protocol/retention.ts', 'keep = Math.min(keep, uncovered)', '')],
+    edits: [edit('shared/protocol/retention.ts', 'keep = Math.min(keep, needed)', '')],
+  },
+  {
+    name: 'what is not published is not deleted (D2)',
+    edits: [edit('shared/protocol/retention.ts', 'const mark = checkpoints.get(slot)?.published', 'const mark = checkpoints.get(slot)')],
+  },
+  {
+    name: 'the mark moves only when the fan-out has everything (O1)',
+    edits: [edit('shared/protocol/publication.ts', 'if (!enabled) return then(true)', 'if (enabled || !enabled) return then(true)')],
+  },
+  {
+    name: 'a new leader publishes what its predecessors left (O2)',
+    edits: [edit('shared/protocol/slot.ts', 'this.unpublished = found.unpublished', 'this.unpublished = []')],
+  },
+  {
+    name: 'what its predecessors left comes first (O2): new messages do not wait for it',
+    edits: [edit('shared/protocol/publication.ts', 'if (backlog === undefined && !this.#isFull(1)) return this.#emit(slot, message)', 'if (!this.#isFull(1)) return this.#emit(slot, message)')],
+  },
+  {
+    name: 'the low of a log is no further than the mark (K4)',
+    edits: [edit('shared/protocol/checkpoint.ts', 'if (unmarkedFrom !== undefined && unmarkedFrom < low) low = unmarkedFrom', '')],
+  },
+  {
+    name: 'what found no room is read from the log again (O4)',
+    edits: [edit('shared/protocol/publication.ts', 'if (from === undefined) {', 'if (from === undefined || from > 0) {')],
   },
   {
     name: 'a log ends at its first seal (S1)',

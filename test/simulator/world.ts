@@ -10,6 +10,7 @@ import type { GapRule } from '#shared/protocol/recovery.ts'
 import { slotOf } from '#shared/protocol/ring.ts'
 import { Checker, Violation } from './checker.ts'
 import { Clients } from './clients.ts'
+import type { FanOutFaults } from './fan-out.ts'
 import { Faults } from './faults.ts'
 import { Network } from './network.ts'
 import { Process } from './process.ts'
@@ -31,7 +32,9 @@ export type RunResult = {
   readonly digest: string
 }
 
-const MOST_STEPS = 2_000_000
+const MOST_STEPS = 600_000
+/** A fresh process has read and published by then what others left behind. */
+const PUBLISHED_AFTER_MS = 10_000
 /** Longest name that grows into the ring. */
 const MOST_PROCESSES = 5
 
@@ -40,6 +43,7 @@ export class World {
   readonly timeline = new Timeline()
   readonly storage: SimulatedStorage
   readonly checker = new Checker()
+  fanOutFaults: FanOutFaults
   readonly trace: (line: string) => void
   readonly ids: readonly StateId[]
   readonly tuning: Partial<Tuning>
@@ -74,6 +78,7 @@ export class World {
       this.trace(`stored ${name}`)
       this.checker.stored(name, bytes)
     }
+    this.fanOutFaults = { failed: random.pick([0, 0.1, 0.6]), typicalMs: random.pick([1, 10, 500]) }
     this.#busy = random.chance(0.4)
     // Bounds so low that a short run meets them, in some runs.
     this.tuning = random.chance(0.5)
@@ -88,6 +93,9 @@ export class World {
           bundleInteractions: this.#busy ? 1 : random.between(1, 4),
           historyPageInteractions: random.between(1, 5),
           trackedStates: random.pick([1, 2, 100]),
+          unpublishedMessages: random.pick([1, 3, 50_000]),
+          heldMessages: random.pick([0, 1, 1_000]),
+          paceInteractions: random.pick([1, 2, 8]),
         }
     // With all rules kept there are no gaps: then nothing is ever dropped, whatever becomes of gaps.
     this.gapRule = random.pick(['refuse', 'accept'] as const)
@@ -198,6 +206,7 @@ export class World {
     this.#nobody = this.current(this.#names[0]!)
     this.storage.available = true
     this.storage.faults = { unknown: 0, failed: 0, typicalMs: 2 }
+    this.fanOutFaults = { failed: 0, typicalMs: 1 }
     this.network.alone()
     const last = new Process(this, 'p0', undefined)
     this.#names = ['p0']
@@ -212,6 +221,9 @@ export class World {
       })
     }
     for (let steps = 0; left > 0; steps++) if (steps > 1_000_000 || !this.timeline.step()) throw new Violation('a fresh process does not answer')
+    const untilMs = this.timeline.nowMs + PUBLISHED_AFTER_MS
+    while (this.timeline.nowMs < untilMs && !this.ids.every((id) => this.checker.isPublished(id)) && this.timeline.step());
+    for (const id of this.ids) this.checker.finallyPublished(id)
   }
 }
 

@@ -3,25 +3,26 @@
  *
  * Purpose: what Pub/Sub does with ordering keys, for subscribers in this process (the mirror).
  * Owns: per subscriber a queue of what it has not taken, in memory.
- * Does not own: what survives the process. "published" means handed to every subscriber's queue; what a kill -9 finds
- * there has to come again from the log, by whoever keeps the published mark behind.
+ * Does not own: what survives the process. "published" therefore means taken by every subscriber: what a kill -9 finds in
+ * a queue comes again from the log, whose mark of what is published is still behind it.
  * Talks to: its subscribers.
  *
- * At the bound of a queue `publish` waits: backpressure reaches the outbox, nothing is dropped. A message that its
+ * At the bound of a queue a publication is handed over in pieces, as there is room; nothing is dropped. A message that its
  * subscriber always throws at stays at the head of its state's queue, is reported to `onFault` at every attempt, and
- * holds up other states only when the queue is full.
+ * holds up its publication: other states of it go on, what is published later waits.
  *
- * `close` hands out what is queued and tries what fails once more; what still fails is left to the log as well.
+ * `close` hands out what is queued and tries what fails once more; a publication of which something still fails has failed.
  *
  * Invariants:
  *  I1  Of one state, a subscriber is handed a message only after it took the one before.
- *  I2  A message leaves a queue only when its subscriber took it, unsubscribed, or failed after `close`.
+ *  I2  A message leaves a queue only when its subscriber took it, unsubscribed, or failed after `close`. A publication is
+ *      published when all of it was handed over, and has left all queues by the first two of these.
  *  I3  Publications are handed over in the order of the calls, also when one has to wait.
  *  I4  A queue holds at most `queueMessages` messages, and at most `queueBytes` of patches or one message.
  */
 import { assert } from '#shared/assert.ts'
 import type { StateId } from '#shared/ids.ts'
-import type { FanOut, FanOutMessage } from '#shared/ports/fan-out.ts'
+import type { FanOut, FanOutMessage, PublishOutcome } from '#shared/ports/fan-out.ts'
 
 export type FanOutOptions = {
   /** Bound of each subscriber's queue. */
@@ -36,40 +37,58 @@ export type FanOutOptions = {
   readonly onFault?: (fault: { readonly subscriber: string; readonly message: FanOutMessage; readonly attempt: number; readonly error: unknown }) => void
 }
 
-type Outcome = Awaited<ReturnType<FanOut['publish']>>
-
-const PUBLISHED: Promise<Outcome> = Promise.resolve({ kind: 'published' })
-const CLOSED: Promise<Outcome> = Promise.resolve({ kind: 'failed', reason: 'the fan-out is closed' })
+const PUBLISHED: Promise<PublishOutcome> = Promise.resolve({ kind: 'published' })
+const CLOSED: Promise<PublishOutcome> = Promise.resolve({ kind: 'failed', reason: 'the fan-out is closed' })
 
 type Subscriber = {
   hasRoom(message: FanOutMessage): boolean
-  add(message: FanOutMessage): void
+  /** `left` runs once, when the subscriber has taken the message or wants it no longer. */
+  add(message: FanOutMessage, left: () => void): void
   /** Forgets what is queued. */
   stop(): void
   /** Hands out what is queued, what failed once more, and resolves when no call of `onMessage` is under way. */
   drain(): Promise<void>
 }
 
-type WaitingPublication = { readonly messages: readonly FanOutMessage[]; next: number; readonly resolve: (outcome: Outcome) => void }
+type Publication = {
+  readonly messages: readonly FanOutMessage[]
+  /** Handed over are those before it. */
+  next: number
+  /** In queues. */
+  queued: number
+  readonly resolve: (outcome: PublishOutcome) => void
+}
 
 export function openFanOut(options: FanOutOptions = {}): FanOut {
   const subscribers = new Map<string, Subscriber>()
-  /** The first of them was handed over up to `next`. */
-  const waiting: WaitingPublication[] = []
+  /** Not published yet, in order. */
+  const open = new Set<Publication>()
+  /** Those of them of which something is not handed over. */
+  const waiting: Publication[] = []
   let closing: Promise<void> | undefined
 
   /** Hands over what has room. True when all of it is. */
-  function handOver(publication: { readonly messages: readonly FanOutMessage[]; next: number }): boolean {
+  function handOver(publication: Publication): boolean {
+    const left = (): void => {
+      publication.queued -= 1
+      settle(publication)
+    }
     for (; publication.next < publication.messages.length; publication.next += 1) {
       const message = publication.messages[publication.next]!
       for (const subscriber of subscribers.values()) if (!subscriber.hasRoom(message)) return false
-      for (const subscriber of subscribers.values()) subscriber.add(message)
+      publication.queued += subscribers.size
+      for (const subscriber of subscribers.values()) subscriber.add(message, left)
     }
     return true
   }
 
+  function settle(publication: Publication): void {
+    if (publication.queued > 0 || publication.next < publication.messages.length || !open.delete(publication)) return
+    publication.resolve({ kind: 'published' })
+  }
+
   function onRoom(): void {
-    while (waiting.length > 0 && handOver(waiting[0]!)) waiting.shift()!.resolve({ kind: 'published' })
+    while (waiting.length > 0 && handOver(waiting[0]!)) settle(waiting.shift()!)
   }
 
   return {
@@ -77,9 +96,12 @@ export function openFanOut(options: FanOutOptions = {}): FanOut {
       if (closing !== undefined) return CLOSED
       // Before anything else, so that it costs next to nothing where nobody listens.
       if (subscribers.size === 0) return PUBLISHED
-      const publication = { messages, next: 0 }
-      if (waiting.length === 0 && handOver(publication)) return PUBLISHED
-      return new Promise((resolve) => waiting.push({ ...publication, resolve }))
+      return new Promise((resolve) => {
+        const publication: Publication = { messages, next: 0, queued: 0, resolve }
+        open.add(publication)
+        if (waiting.length === 0 && handOver(publication)) settle(publication)
+        else waiting.push(publication)
+      })
     },
     subscribe(name, onMessage) {
       assert(closing === undefined, 'subscribe after close')
@@ -96,8 +118,10 @@ export function openFanOut(options: FanOutOptions = {}): FanOut {
     },
     close() {
       closing ??= (async () => {
-        for (const publication of waiting.splice(0)) publication.resolve({ kind: 'failed', reason: 'the fan-out is closed' })
+        waiting.length = 0
         await Promise.all([...subscribers.values()].map((subscriber) => subscriber.drain()))
+        for (const { resolve } of open) resolve({ kind: 'failed', reason: 'the fan-out is closed' })
+        open.clear()
         subscribers.clear()
       })()
       return closing
@@ -105,7 +129,8 @@ export function openFanOut(options: FanOutOptions = {}): FanOut {
   }
 }
 
-type StateQueue = { readonly messages: FanOutMessage[]; attempt: number; timer: NodeJS.Timeout | undefined }
+type Queued = { readonly message: FanOutMessage; readonly left: () => void }
+type StateQueue = { readonly messages: Queued[]; attempt: number; timer: NodeJS.Timeout | undefined }
 
 function openSubscriber(name: string, onMessage: (message: FanOutMessage) => Promise<void>, onRoom: () => void, options: FanOutOptions): Subscriber {
   const { queueMessages = 10_000, queueBytes = 64 * 1024 * 1024, concurrentStates = 64, retryFirstMs = 100, retryMaxMs = 30_000, onFault } = options
@@ -126,8 +151,9 @@ function openSubscriber(name: string, onMessage: (message: FanOutMessage) => Pro
   async function deliver(id: StateId): Promise<void> {
     const queue = queues.get(id)
     assert(queue !== undefined, 'a ready state has a queue')
-    const message = queue.messages[0]
-    assert(message !== undefined, 'a ready state has a message')
+    const queued = queue.messages[0]
+    assert(queued !== undefined, 'a ready state has a message')
+    const { message } = queued
     underWay += 1
     queue.attempt += 1
     let error: unknown
@@ -151,6 +177,7 @@ function openSubscriber(name: string, onMessage: (message: FanOutMessage) => Pro
       bytes -= message.patch.length
       if (queue.messages.length > 0) ready.push(id)
       else queues.delete(id)
+      queued.left()
       onRoom()
     } else if (draining) {
       // What follows it must not overtake it, and there is no time for another attempt.
@@ -169,24 +196,26 @@ function openSubscriber(name: string, onMessage: (message: FanOutMessage) => Pro
 
   return {
     hasRoom: (message) => count === 0 || (count < queueMessages && bytes + message.patch.length <= queueBytes),
-    add(message) {
+    add(message, left) {
       count += 1
       bytes += message.patch.length
       const queue = queues.get(message.id)
       if (queue !== undefined) {
-        queue.messages.push(message)
+        queue.messages.push({ message, left })
         return
       }
-      queues.set(message.id, { messages: [message], attempt: 0, timer: undefined })
+      queues.set(message.id, { messages: [{ message, left }], attempt: 0, timer: undefined })
       ready.push(message.id)
       // Not within the publisher's call: a subscriber's work before its first await is not the publisher's to wait for.
       if (ready.length === 1) queueMicrotask(startReady)
     },
     stop() {
       stopped = true
-      for (const queue of queues.values()) clearTimeout(queue.timer)
+      const given = [...queues.values()]
+      for (const queue of given) clearTimeout(queue.timer)
       queues.clear()
       ready = []
+      for (const { messages } of given) for (const { left } of messages) left()
       if (underWay === 0) onDrained?.()
     },
     drain() {

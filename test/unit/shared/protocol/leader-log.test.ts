@@ -3,13 +3,13 @@ import type { Cycle, InteractionIndex } from '#shared/ids.ts'
 import { LeaderLog } from '#shared/protocol/leader-log.ts'
 import { Tail } from '#shared/protocol/tail.ts'
 import { decodeBundle, type LogEntry } from '#shared/records/bundle.ts'
-import { logObjectName } from '#shared/records/names.ts'
-import { A, Driver, seq, X } from './drive.ts'
+import { endName, logObjectName } from '#shared/records/names.ts'
+import { A, Driver, seq, storeEnd, storeSeal, X } from './drive.ts'
 
 const entry = (n: number): LogEntry => ({ id: X, cycle: 1 as Cycle, ii: n as InteractionIndex, ts: n, user: 'zoë', key: '', bodyDigest: '', creation: undefined, patch: `["größe ${n} 🎈"]` })
 
 function logOn(driver: Driver, options: { readonly low?: () => number } = {}): { log: LeaderLog; tail: Tail; append(n: number): void } {
-  const log = new LeaderLog({ context: driver.context, incarnation: A, low: () => seq(options.low?.() ?? 1), onStored: () => undefined, onFenced: () => undefined })
+  const log = new LeaderLog({ context: driver.context, incarnation: A, low: () => seq(options.low?.() ?? 1), covered: () => seq(options.low?.() ?? 1), onStored: () => undefined, onFenced: () => undefined })
   const tail = new Tail()
   const append = (n: number): void => {
     const at = log.append(entry(n), () => undefined)
@@ -72,4 +72,85 @@ test('rule K4: every bundle carries the low of the moment it closes', () => {
     driver.run()
     expect(decodeBundle(driver.storage.objects.get(logObjectName(A, seq(n)))!, A, seq(n)).header).toEqual({ incarnation: A, seq: n, low: n })
   }
+})
+
+test('rule B5: behind a bundle of many the next one waits for most of as many, or for the pace; behind one of few it does not wait', () => {
+  const driver = new Driver({ paceInteractions: 8, paceMs: 2 })
+  const { log, append } = logOn(driver)
+  let n = 0
+  const add = (count: number): void => {
+    for (let i = 0; i < count; i++) append((n += 1))
+  }
+  /** Whether the core asked to be told when what is at hand has been handed over. */
+  const asksForTurn = (): boolean => {
+    const effects = driver.context.takeEffects()
+    for (const effect of effects) driver.context.emit(effect)
+    return effects.some(({ kind }) => kind === 'turn')
+  }
+  const timers: number[] = []
+  const store = (): void => {
+    for (const effect of driver.context.takeEffects()) {
+      if (effect.kind === 'put') driver.context.resume(driver.storage.perform(effect))
+    }
+    for (const effect of driver.context.takeEffects()) {
+      if (effect.kind === 'timer') timers.push(effect.token)
+      else if (effect.kind !== 'turn') driver.context.emit(effect)
+    }
+  }
+  add(7)
+  log.turn()
+  store()
+  expect(timers).toHaveLength(0)
+  add(1)
+  expect(asksForTurn()).toBe(true)
+  add(7)
+  log.turn()
+  store()
+  expect(timers).toHaveLength(1)
+  // Eight were stored: six are waited for.
+  add(5)
+  expect(asksForTurn()).toBe(false)
+  log.turn()
+  expect(log.nextSeq).toBe(3)
+  add(1)
+  expect(asksForTurn()).toBe(true)
+  log.turn()
+  expect(log.nextSeq).toBe(4)
+  add(2)
+  store()
+  expect(timers).toHaveLength(2)
+  expect(log.nextSeq).toBe(4)
+  // The pace of the bundle before is over, and says nothing any more.
+  driver.context.resume({ kind: 'timer', token: timers[0]! })
+  expect(log.nextSeq).toBe(4)
+  driver.context.resume({ kind: 'timer', token: timers[1]! })
+  expect(log.nextSeq).toBe(5)
+})
+
+test('rules L1, D1: a number that was put and is missing proves nothing, where the log has `end`: it was stored, and deleted', () => {
+  const driver = new Driver()
+  const { log, append } = logOn(driver)
+  append(1)
+  log.turn()
+  // Slept since: the put took effect, the log was sealed, checkpoints covered the bundle, retention deleted it.
+  driver.context.takeEffects()
+  storeSeal(driver.storage, A, 2)
+  storeEnd(driver.storage, A, 2)
+  let proven = false
+  log.whenProven(() => (proven = true))
+  driver.run()
+  expect(driver.operations).toEqual([`get ${logObjectName(A, seq(1))}`, `get ${endName(A)}`])
+  expect(proven).toBe(false)
+})
+
+test('rule L1: a number that was put, is missing, and whose log has no `end`, proves that no seal stood', () => {
+  const driver = new Driver()
+  const { log, append } = logOn(driver)
+  append(1)
+  log.turn()
+  driver.context.takeEffects()
+  let proven = false
+  log.whenProven(() => (proven = true))
+  driver.run()
+  expect(proven).toBe(true)
 })

@@ -1,7 +1,8 @@
 import { describe, expect, test } from '@jest/globals'
 import type { Cycle, Incarnation, Seq, Slot } from '#shared/ids.ts'
-import { firstToKeep, partsByLog, type LogPart, type SlotCheckpoint } from '#shared/protocol/retention.ts'
+import { firstToKeep, partsByLog, type LogPart } from '#shared/protocol/retention.ts'
 import type { EpochRecord } from '#shared/records/fence.ts'
+import type { SlotCheckpoint } from '#shared/records/names.ts'
 import { A, B, seq } from './drive.ts'
 
 const slot = (n: number): Slot => n as Slot
@@ -14,7 +15,9 @@ const epoch = (of: number, cycle: number, leader: Incarnation, first: number, pr
   first: seq(first),
   predecessor: predecessor ? { incarnation: predecessor[0], last: seq(predecessor[1]) } : null,
 })
-const checkpoints = (...of: [number, number, number][]): ReadonlyMap<Slot, SlotCheckpoint> => new Map(of.map(([n, cycle, at]) => [slot(n), { cycle: cycle as Cycle, seq: seq(at) }]))
+/** Slot, cycle, number; and the mark of what is published, where that is not as far. */
+const checkpoints = (...of: [number, number, number, [number, number]?][]): ReadonlyMap<Slot, SlotCheckpoint> =>
+  new Map(of.map(([n, cycle, at, [markCycle, markAt] = [cycle, at]]) => [slot(n), { cycle: cycle as Cycle, seq: seq(at), published: { cycle: markCycle as Cycle, seq: seq(markAt) } }]))
 const part = (of: number, cycle: number, first: number, last?: number): LogPart => ({ slot: slot(of), cycle: cycle as Cycle, first: seq(first), last: last === undefined ? undefined : seq(last) })
 
 test('rule E2: parts of each log, from the epoch records of all slots, in whatever order', () => {
@@ -34,6 +37,11 @@ describe('rule D2: what a checkpoint of every slot covers may go', () => {
   test('a part that begins late holds back from there on only', () => expect(keep([part(1, 1, 1), part(2, 1, 6)], 10, checkpoints([1, 1, 9]))).toBe(6))
   test('a checkpoint of a later cycle covers the part', () => expect(keep([part(1, 1, 1, 5)], 10, checkpoints([1, 2, 0]))).toBe(9))
   test('one of an earlier cycle covers nothing of it', () => expect(keep([part(1, 2, 3)], 10, checkpoints([1, 1, 99]))).toBe(3))
+  test('what is covered and not published stays', () => {
+    expect(keep([part(1, 1, 1)], 10, checkpoints([1, 1, 9, [1, 4]]))).toBe(5)
+    expect(keep([part(1, 1, 1, 5)], 10, checkpoints([1, 2, 3, [1, 2]]))).toBe(3)
+    expect(keep([part(1, 1, 1, 5)], 10, checkpoints([1, 2, 3, [0, 0]]))).toBe(1)
+  })
   test('an empty part holds nothing back', () => expect(keep([part(1, 1, 4, 3)], 10, checkpoints())).toBe(9))
   test('rule D3: the last bundle stays', () => {
     expect(keep([part(1, 1, 1)], 10, checkpoints([1, 1, 9]))).toBe(9)

@@ -17,6 +17,7 @@ const whole: readonly Reading[] = [
   { name: 'end', bytes: sample.GOLDEN_END, read: (bytes) => decodeSmall('end', bytes) },
   { name: 'epoch', bytes: sample.GOLDEN_EPOCH, read: (bytes) => decodeSmall('epoch', bytes) },
   { name: 'checkpoint', bytes: sample.GOLDEN_CHECKPOINT, read: (bytes) => decodeSmall('checkpoint', bytes) },
+  { name: 'checkpoint, version 2', bytes: sample.GOLDEN_CHECKPOINT_BEHIND, read: (bytes) => decodeSmall('checkpoint', bytes) },
   { name: 'history of an ID file', bytes: sample.GOLDEN_ID_FILE, read: (bytes) => decodeIdFileHistory(bytes, X, ii(2)).history },
 ]
 const base: Reading = { name: 'base of an ID file', bytes: sample.GOLDEN_ID_FILE, read: (bytes) => decodeIdFileBase(bytes, X, ii(2)) }
@@ -123,8 +124,8 @@ describe('a type where another one belongs', () => {
 })
 
 test.each(whole.concat(base))('a version that is not known is refused: $name', (reading) => {
-  for (const version of ['0', '2', '10']) {
-    const bytes = Buffer.from(reading.bytes.toString('latin1').replace('/1 ', `/${version} `), 'latin1')
+  for (const version of ['0', reading.name.startsWith('checkpoint') ? '3' : '2', '10']) {
+    const bytes = Buffer.from(reading.bytes.toString('latin1').replace(/\/\d+ /, `/${version} `), 'latin1')
     expect(() => reading.read(bytes)).toThrow(new CorruptRecord(`record version ${version} is not known`))
   }
 })
@@ -133,4 +134,11 @@ test('what a numbered object is cannot be told of a damaged one', () => {
   const bytes = Buffer.from(sample.GOLDEN_SEAL)
   bytes[bytes.byteLength - 1]! ^= 1
   expect(() => logObjectType(bytes)).toThrow(CorruptRecord)
+})
+
+test('a checkpoint is of version 2 where it names a mark, and only there', () => {
+  for (const [golden, version] of [[sample.GOLDEN_CHECKPOINT, '2'], [sample.GOLDEN_CHECKPOINT_BEHIND, '1']] as const) {
+    const bytes = Buffer.from(golden.toString('latin1').replace(/\/\d+ /, `/${version} `), 'latin1')
+    expect(() => decodeSmall('checkpoint', bytes)).toThrow(new CorruptRecord('payload has not the shape of its type'))
+  }
 })

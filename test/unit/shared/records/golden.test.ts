@@ -35,6 +35,7 @@ describe('golden bytes', () => {
     ['first epoch record', sample.FIRST_EPOCH, sample.GOLDEN_FIRST_EPOCH],
     ['epoch record', sample.EPOCH, sample.GOLDEN_EPOCH],
     ['checkpoint', sample.CHECKPOINT, sample.GOLDEN_CHECKPOINT],
+    ['checkpoint that is published less far', sample.CHECKPOINT_BEHIND, sample.GOLDEN_CHECKPOINT_BEHIND],
   ])('%s', (_name, value, golden) => {
     expect(text(encodeSmall(value))).toBe(text(golden))
     expect(decodeSmall(value.kind, golden)).toEqual(value)

@@ -13,7 +13,8 @@ test('golden names', () => {
     names.endName(INCARNATION),
     names.segmentName(INCARNATION, seq(1), seq(16)),
     names.epochName(slot, cycle(1)),
-    names.checkpointName(slot, cycle(2), seq(0)),
+    names.checkpointName(slot, { cycle: cycle(2), seq: seq(0) }, undefined),
+    names.checkpointName(slot, { cycle: cycle(3), seq: seq(9) }, { cycle: cycle(2), seq: seq(40) }),
     names.idFileName(X, ii(12)),
   ]).toEqual([
     `leaders/${INCARNATION}/000000000001`,
@@ -21,6 +22,7 @@ test('golden names', () => {
     `leaders/${INCARNATION}/segments/000000000001-000000000016`,
     'slots/0007/00000001',
     'slots/0007/checkpoints/00000002-000000000000',
+    'slots/0007/checkpoints/00000003-000000000009-00000002-000000000040',
     `ids/${X}/000000000012`,
   ])
 })
@@ -34,6 +36,12 @@ test('names are what ports of cold storage allow, and sort as their numbers do',
   expect([names.endName(INCARNATION), names.segmentPrefix(INCARNATION)].every((name) => name > sorted.at(-1)!)).toBe(true)
 })
 
+test('rule O1: the checkpoint that covers most counts, and of two as far the one by which more is published', () => {
+  const of = (...[c, s, pc, ps]: [number, number, number, number]): names.SlotCheckpoint => ({ cycle: cycle(c), seq: seq(s), published: { cycle: cycle(pc), seq: seq(ps) } })
+  const ascending = [of(1, 2, 1, 2), of(1, 3, 0, 0), of(1, 3, 1, 2), of(1, 3, 1, 3), of(2, 0, 1, 1), of(2, 0, 2, 0)]
+  expect([...ascending].reverse().sort(names.compareCheckpoints)).toEqual(ascending)
+})
+
 describe('names are read as they were made', () => {
   test('of a log', () => {
     const parse = (name: string): names.LogName => names.parseLogName(INCARNATION, name)
@@ -43,7 +51,10 @@ describe('names are read as they were made', () => {
   })
   test('of a slot', () => {
     expect(names.parseSlotName(slot, names.epochName(slot, cycle(3)))).toEqual({ kind: 'epoch', cycle: 3 })
-    expect(names.parseSlotName(slot, names.checkpointName(slot, cycle(3), seq(9)))).toEqual({ kind: 'checkpoint', cycle: 3, seq: 9 })
+    const covered = { cycle: cycle(3), seq: seq(9) }
+    const published = { cycle: cycle(2), seq: seq(40) }
+    expect(names.parseSlotName(slot, names.checkpointName(slot, covered, undefined))).toEqual({ kind: 'checkpoint', checkpoint: { ...covered, published: covered } })
+    expect(names.parseSlotName(slot, names.checkpointName(slot, covered, published))).toEqual({ kind: 'checkpoint', checkpoint: { ...covered, published } })
   })
   test('of a state', () => expect(names.parseIdFileName(X, names.idFileName(X, ii(4)))).toBe(4))
 

@@ -59,6 +59,7 @@ export const END = { kind: 'end', incarnation: INCARNATION, seal: seq(9) } as co
 export const FIRST_EPOCH = { kind: 'epoch', slot: 911 as Slot, cycle: 1 as Cycle, leader: INCARNATION, name: 'state-process-0', first: seq(1), predecessor: null } as const
 export const EPOCH = { kind: 'epoch', slot: 911 as Slot, cycle: 2 as Cycle, leader: OTHER, name: 'state-process-0', first: seq(1), predecessor: { incarnation: INCARNATION, last: seq(8) } } as const
 export const CHECKPOINT = { kind: 'checkpoint', slot: 911 as Slot, cycle: 2 as Cycle, seq: seq(40) } as const
+export const CHECKPOINT_BEHIND = { ...CHECKPOINT, published: { cycle: 1 as Cycle, seq: seq(7) } } as const
 
 export const GOLDEN_SEAL = Buffer.from(`seal/1 aa0dd2bb 104\n{"kind":"seal","incarnation":"${INCARNATION}","seq":9,"by":"other","waited":false}`)
 export const GOLDEN_OWN_SEAL = Buffer.from(`seal/1 37a6a906 142\n{"kind":"seal","incarnation":"${INCARNATION}","seq":9,"by":"${INCARNATION}","waited":true,"low":9}`)
@@ -66,6 +67,7 @@ export const GOLDEN_END = Buffer.from(`end/1 ddd446e4 76\n{"kind":"end","incarna
 export const GOLDEN_FIRST_EPOCH = Buffer.from(`epoch/1 5004b8b1 139\n{"kind":"epoch","slot":911,"cycle":1,"leader":"${INCARNATION}","name":"state-process-0","first":1,"predecessor":null}`)
 export const GOLDEN_EPOCH = Buffer.from(`epoch/1 1508e5f0 167\n{"kind":"epoch","slot":911,"cycle":2,"leader":"other","name":"state-process-0","first":1,"predecessor":{"incarnation":"${INCARNATION}","last":8}}`)
 export const GOLDEN_CHECKPOINT = Buffer.from('checkpoint/1 41ce4bf0 51\n{"kind":"checkpoint","slot":911,"cycle":2,"seq":40}')
+export const GOLDEN_CHECKPOINT_BEHIND = Buffer.from('checkpoint/2 3812fffc 83\n{"kind":"checkpoint","slot":911,"cycle":2,"seq":40,"published":{"cycle":1,"seq":7}}')
 
 export const ID_HEADER: IdFileHeader = {
   id: X,
