@@ -207,6 +207,30 @@ export const limits = {
   closeScripts: 32,
   /** A session without a request or an open stream for this long is silent. */
   sessionSilenceMs: 3_600_000,
+
+  /** Published agents: silence after which a connection gets a heartbeat (clients give up after 10 s), and how often that is looked at. */
+  agentHeartbeatMs: 5_000,
+  agentLookMs: 1_000,
+  /** A new connection has this long for its first message. */
+  agentGreetingMs: 10_000,
+  /** A session without a connection ends after this. */
+  agentResumeMs: 60_000,
+  /** Sessions, and connections, of one process; past them new ones are refused. */
+  agentSessions: 20_000,
+  agentConnections: 40_000,
+  /** Messages of one session that are not answered yet, subscriptions of one, bytes of answers that its client has not acknowledged: past them it ends. */
+  agentMessagesOpen: 10_000,
+  agentSubscriptions: 10_000,
+  agentAnswerBytes: 16 * 1024 * 1024,
+  /** Updates that a resumed session may have missed, of one state. */
+  agentReplayUpdates: 20_000,
+  /** Updates of one followed state that are kept at hand, in number and characters; older ones are read from its history. */
+  agentRecentUpdates: 256,
+  agentRecentCharacters: 256 * 1024,
+  /** An answer waits at most this long for the update that it must come after. */
+  agentEchoMs: 5_000,
+  /** The secret of a browser, as its client sends it. */
+  agentSidCharacters: 256,
 } as const
 
 assert(limits.leaseMs > 2 * limits.heartbeatMs, 'a lease must outlast lost heartbeats')
@@ -226,3 +250,4 @@ assert(
 assert(limits.handlerWaitMs < limits.handlerAnswerMs, 'a call must have time to run after it waited')
 assert(limits.stepDoubtMs > limits.stepLongMs, 'a step of several calls must get shorter before it is broken off')
 assert(limits.moduleBytes <= limits.linkBufferBytes, 'a module must fit into a link')
+assert(limits.agentHeartbeatMs + limits.agentLookMs < 10_000, 'a heartbeat must come before published agents give a connection up')

@@ -2,7 +2,7 @@
  * The whole platform on one machine: the api's handler over state processes on a folder, in this process or in
  * processes of their own. What mounts the handler on a server is the entry's business.
  */
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { join } from 'node:path'
 import { systemClock } from '#shared/adapters/embedded/clock.ts'
 import { leaveCleanMark, takeCleanMark } from '#shared/adapters/embedded/clean-mark.ts'
@@ -15,20 +15,22 @@ import { startPostgres } from '#shared/adapters/embedded/postgres-server.ts'
 import { openUploads } from '#shared/adapters/embedded/uploads.ts'
 import { openDomainProof } from '#shared/adapters/network/domain-proof.ts'
 import { openDomainDatabase } from '#shared/adapters/postgres/domain-database.ts'
+import { DomainWorkerClient } from '#shared/link/domain-worker-client.ts'
 import { DirectoryRoutes } from '#shared/link/directory-routes.ts'
 import { RoutedCluster, type Routes } from '#shared/link/routed-cluster.ts'
 import { sharedSecret } from '#shared/link/shared-secret.ts'
 import type { Log } from '#shared/log.ts'
-import { statesInLogs } from '#shared/mirror/survey.ts'
+import { allStates, statesInLogs } from '#shared/mirror/survey.ts'
 import type { ColdStorage } from '#shared/ports/cold-storage.ts'
 import type { Directory } from '#shared/ports/directory.ts'
 import type { Settings } from '#shared/settings.ts'
 import { Origins } from '#functions/api/cors.ts'
 import { claimedDomains, createApi, type Api } from '#functions/api/index.ts'
+import { Gateway } from '#functions/gateway/gateway.ts'
 import { runRetention } from '#functions/scheduled/retention.ts'
 import { LocalPostgres } from '#functions/local/postgres.ts'
 import { Supervisor } from '#functions/local/supervisor.ts'
-import { WorkerProcess } from '#functions/local/worker-process.ts'
+import { WatchedChild } from '#functions/local/watched-child.ts'
 import { localRoutes } from '#functions/state-process/local-routes.ts'
 import { startStateProcess } from '#functions/state-process/process.ts'
 
@@ -42,6 +44,8 @@ const CLOSE_SESSIONS_RUN_MS = 60_000
 
 export type Platform = {
   readonly handler: (req: IncomingMessage, res: ServerResponse) => void
+  /** Takes the upgrades of a server that has `handler`: published agents. */
+  attach(server: Server): void
   /** What is missing before it serves; empty when ready. */
   missing(): readonly string[]
   /** Ends streams, so that a server can close. */
@@ -87,7 +91,14 @@ export async function composePlatform(settings: Settings, log: Log): Promise<Pla
     clock: systemClock,
     onFault,
   })
-  const worker = new WorkerProcess({ environment: handlerSettings(settings), log })
+  const worker = new DomainWorkerClient({ credentials: sharedSecret(secret(DATA_DIR, 'link.key', 32)), name: 'api' })
+  const workerProcess = new WatchedChild({
+    name: 'domain-worker',
+    entry: new URL('../domain-worker/index.ts', import.meta.url),
+    environment: { DATA_DIR, ...handlerSettings(settings) },
+    onPort: (port) => worker.at(port === undefined ? undefined : `127.0.0.1:${port}`),
+    log,
+  })
   const api = createApi({
     cluster,
     uploads,
@@ -102,9 +113,11 @@ export async function composePlatform(settings: Settings, log: Log): Promise<Pla
     database,
     proof: openDomainProof(),
     worker,
+    survey: () => allStates({ coldStorage: state.coldStorage, onUnread: unread(log) }),
     clock: systemClock,
     log,
   })
+  const gateway = new Gateway({ ground: api.ground, clock: systemClock, log })
   const closeSessions = setInterval(() => {
     api.closeSilentSessions(settings.SESSION_SILENCE_MINUTES * 60_000).catch((error: unknown) => {
       log.warn({ reason: error instanceof Error ? error.message : 'unknown' }, 'silent sessions could not be closed; the next run does it')
@@ -112,17 +125,24 @@ export async function composePlatform(settings: Settings, log: Log): Promise<Pla
   }, CLOSE_SESSIONS_RUN_MS).unref()
   if (!takeCleanMark(DATA_DIR)) recoverMirror(api, state.coldStorage, log)
   return {
-    handler: uploads.before(api.handler),
+    handler: gateway.before(uploads.before(api.handler)),
+    attach: (server) => gateway.attach(server),
     missing: () => cluster.missing(),
-    endStreams: () => api.close(),
+    endStreams: () => {
+      gateway.close()
+      api.close()
+    },
     stop: async () => {
       clearInterval(closeSessions)
+      gateway.close()
       api.close()
       await uploads.close()
+      // While states can still be read.
+      const isInOrder = await api.isMirrorCurrent()
       await state.stop()
       cluster.close()
-      const isInOrder = await api.isMirrorCurrent()
       await worker.close()
+      await workerProcess.stop()
       await database.close()
       await postgres.stop()
       await registry.close()
@@ -175,17 +195,20 @@ async function inProcessesOfTheirOwn(settings: Settings, directory: Directory, l
 }
 
 /** What the domain worker is told: its bounds, and nothing else of this process. */
-function handlerSettings({ LOG_LEVEL, SANDBOX_MEMORY_MIB, SANDBOX_SLICE_MS, HANDLER_CALL_MS, HANDLER_RESULT_KIB, HANDLER_AGENT_CALLS, HANDLER_AGENT_KIB }: Settings): Readonly<Record<string, string>> {
-  const numbers = { SANDBOX_MEMORY_MIB, SANDBOX_SLICE_MS, HANDLER_CALL_MS, HANDLER_RESULT_KIB, HANDLER_AGENT_CALLS, HANDLER_AGENT_KIB }
-  return { LOG_LEVEL, ...Object.fromEntries(Object.entries(numbers).map(([name, value]) => [name, String(value)])) }
+function handlerSettings({ LOG_LEVEL, SANDBOX_MEMORY_MIB, SANDBOX_SLICE_MS, HANDLER_CALL_MS, HANDLER_RESULT_KIB, HANDLER_AGENT_CALLS, HANDLER_AGENT_KIB, SANDBOXES, SANDBOXES_RUNNING, SANDBOXES_WARM }: Settings): Readonly<Record<string, string>> {
+  const numbers = { SANDBOX_MEMORY_MIB, SANDBOX_SLICE_MS, HANDLER_CALL_MS, HANDLER_RESULT_KIB, HANDLER_AGENT_CALLS, HANDLER_AGENT_KIB, SANDBOXES, SANDBOXES_RUNNING, SANDBOXES_WARM }
+  return { LOG_LEVEL, ...Object.fromEntries(Object.entries(numbers).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)]]))) }
 }
 
 /** What was stored when the last life ended, and did not reach the tables. */
 function recoverMirror(api: Api, coldStorage: ColdStorage, log: Log): void {
-  const onUnread = (name: string, reason: string): void => log.warn({ name, reason }, 'an object could not be read for the index of states')
-  api.recoverMirror(statesInLogs({ coldStorage, onUnread })).catch((error: unknown) => {
+  api.recoverMirror(statesInLogs({ coldStorage, onUnread: unread(log) })).catch((error: unknown) => {
     log.error({ reason: error instanceof Error ? error.message : 'unknown' }, 'the tables of domains could not be recovered: npm run mirror:rebuild makes them anew')
   })
+}
+
+function unread(log: Log): (name: string, reason: string) => void {
+  return (name, reason) => log.warn({ name, reason }, 'an object could not be read for the index of states: its states are not mirrored before their next patch')
 }
 
 /** What Cloud Scheduler does elsewhere. */

@@ -32,6 +32,7 @@ async function start(settings: Settings): Promise<void> {
     process.exit(1)
   })
   const server = createServer(platform.handler)
+  platform.attach(server)
   const port = await listen(server, settings, log)
 
   let stopping = false

@@ -2,8 +2,8 @@
 import { createServer, type Server } from 'node:http'
 import { WebSocket, WebSocketServer } from 'ws'
 import { limits } from '#shared/limits.ts'
-import { Link } from '#shared/link/link.ts'
-import { LINK_VERSION, type Hello } from '#shared/link/messages.ts'
+import { Link, type Codec } from '#shared/link/link.ts'
+import { LINK_VERSION, stateCodec, type Hello, type LinkMessage } from '#shared/link/messages.ts'
 
 /** Who may open a link, and how one shows that one may. */
 export interface LinkCredentials {
@@ -34,15 +34,29 @@ function expectHello(socket: WebSocket, then: (hello: Hello) => void): void {
 }
 
 /** Opens a link to `address` (host:port or URL). `then` gets it after both hellos, or undefined. */
-export async function dial(
+export function dial(
   address: string,
   hello: () => Omit<Hello, 'kind' | 'version'>,
   credentials: LinkCredentials,
   then: (link: Link | undefined) => void,
 ): Promise<void> {
+  return dialWith(stateCodec, { address, hello, credentials, then })
+}
+
+/** The same, of links on which something else is said. */
+export async function dialWith<Message>(
+  codec: Codec<Message>,
+  options: {
+    readonly address: string
+    readonly hello: () => Omit<Hello, 'kind' | 'version'>
+    readonly credentials: LinkCredentials
+    readonly then: (link: Link<Message> | undefined) => void
+  },
+): Promise<void> {
+  const { address, hello, credentials, then } = options
   const url = address.includes('://') ? address : `ws://${address}`
   const socket = new WebSocket(url, { ...SOCKET_OPTIONS, headers: { authorization: await credentials.header() } })
-  let link: Link | undefined
+  let link: Link<Message> | undefined
   socket.on('error', () => socket.terminate())
   socket.once('close', () => {
     if (link === undefined) then(undefined)
@@ -50,22 +64,29 @@ export async function dial(
   socket.once('open', () => {
     socket.send(JSON.stringify({ kind: 'hello', version: LINK_VERSION, ...hello() } satisfies Hello))
     expectHello(socket, (peer) => {
-      link = new Link(socket, peer)
+      link = new Link(socket, peer, codec)
       then(link)
     })
   })
 }
 
-export type LinkServer = { readonly port: number; close(): Promise<void> }
-
-/** Accepts links on `host`:`port`; `other` answers plain HTTP requests. */
-export function acceptLinks(options: {
+type Acceptance<Message> = {
   readonly host: string
   readonly port: number
   readonly credentials: LinkCredentials
   readonly hello: () => Omit<Hello, 'kind' | 'version'>
-  readonly onLink: (link: Link) => void
-}): Promise<LinkServer> {
+  readonly onLink: (link: Link<Message>) => void
+}
+
+export type LinkServer = { readonly port: number; close(): Promise<void> }
+
+/** Accepts links on `host`:`port`; `other` answers plain HTTP requests. */
+export function acceptLinks(options: Acceptance<LinkMessage>): Promise<LinkServer> {
+  return acceptWith(stateCodec, options)
+}
+
+/** The same, of links on which something else is said. */
+export function acceptWith<Message>(codec: Codec<Message>, options: Acceptance<Message>): Promise<LinkServer> {
   const { host, port, credentials, hello, onLink } = options
   const server: Server = createServer((_, res) => res.writeHead(200).end('{}'))
   const sockets = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: SOCKET_OPTIONS.maxPayload })
@@ -77,7 +98,7 @@ export function acceptLinks(options: {
       sockets.handleUpgrade(request, socket, head, (accepted) =>
         expectHello(accepted, (peer) => {
           accepted.send(JSON.stringify({ kind: 'hello', version: LINK_VERSION, ...hello() } satisfies Hello))
-          onLink(new Link(accepted, peer))
+          onLink(new Link(accepted, peer, codec))
         }),
       )
     })

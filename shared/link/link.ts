@@ -3,31 +3,41 @@
  *
  * Owns: the socket, what is to go with the next frame. Does not own: what messages mean, reconnection. I1. Messages
  * arrive in the order in which they were sent, or the link ends. I2. What is sent in one turn of the event loop goes
- * in one frame. I3. A link that does not take what is sent to it is ended, not queued for without bound.
+ * in one frame, and so does what is sent in the turns after it, as long as each brings more: a busy link then carries
+ * a frame for many requests, an idle one waits for nobody. I3. A link that does not take what is sent to it is ended, not queued for without bound.
  */
 import type { WebSocket } from 'ws'
 import { limits } from '#shared/limits.ts'
-import { decodeFrame, encodeMessage, type Hello, type LinkMessage } from '#shared/link/messages.ts'
+import type { Hello, LinkMessage } from '#shared/link/messages.ts'
 
-export class Link {
+/** A frame waits for at most so many turns of the event loop, and for no more when it is as large as this. */
+const MOST_TURNS = 4
+const ENOUGH_CHARACTERS = 64 * 1024
+
+/** What a frame is made of: each message becomes a text that ends in a line feed. `decode` throws on what no version of ours sends. */
+export type Codec<Message> = { encode(message: Message): string; decode(frame: string): Message[] }
+
+export class Link<Message = LinkMessage> {
+  readonly #codec: Codec<Message>
   readonly #socket: WebSocket
   readonly peer: Hello
   #lines = ''
   #flushing = false
-  onMessage: (message: LinkMessage) => void = () => undefined
+  onMessage: (message: Message) => void = () => undefined
   onEnd: () => void = () => undefined
   #ended = false
   #alive = true
   readonly #pulse: NodeJS.Timeout
 
-  constructor(socket: WebSocket, peer: Hello) {
+  constructor(socket: WebSocket, peer: Hello, codec: Codec<Message>) {
+    this.#codec = codec
     this.#socket = socket
     this.peer = peer
     socket.on('message', (data: Buffer) => {
       this.#alive = true
-      let messages: LinkMessage[]
+      let messages: Message[]
       try {
-        messages = decodeFrame(data.toString())
+        messages = codec.decode(data.toString())
       } catch {
         return this.end()
       }
@@ -44,12 +54,19 @@ export class Link {
     }, limits.linkPulseMs).unref()
   }
 
-  send(message: LinkMessage): void {
+  send(message: Message): void {
     if (this.#ended) return
-    this.#lines += encodeMessage(message)
+    this.#lines += this.#codec.encode(message)
     if (this.#flushing) return
     this.#flushing = true
-    setImmediate(() => this.#flush())
+    setImmediate(() => this.#turn(1, 0))
+  }
+
+  /** `had`: characters that waited a turn ago. */
+  #turn(turns: number, had: number): void {
+    const { length } = this.#lines
+    if (length === had || turns === MOST_TURNS || length > ENOUGH_CHARACTERS) return this.#flush()
+    setImmediate(() => this.#turn(turns + 1, length))
   }
 
   #flush(): void {

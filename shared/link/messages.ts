@@ -9,6 +9,7 @@ import type { InteractionView, PatchRequest, StateView } from '#shared/ports/sta
 import type { Answer } from '#shared/protocol/effects.ts'
 import type { PeerMessage } from '#shared/protocol/peer-message.ts'
 import type { Submission } from '#shared/link/channel.ts'
+import type { Codec } from '#shared/link/link.ts'
 
 /** Raised with every change that an older process could not read. */
 export const LINK_VERSION = 1
@@ -16,7 +17,7 @@ export const LINK_VERSION = 1
 export type Hello = {
   readonly kind: 'hello'
   readonly version: number
-  readonly role: 'api' | 'peer'
+  readonly role: 'api' | 'peer' | 'domain-worker'
   readonly name: string
   /** An address names a service: this names the life that answers there. */
   readonly incarnation: Incarnation
@@ -102,3 +103,6 @@ function withText(header: Header, text: string): LinkMessage {
       throw new Error('a message with a text that none of ours has')
   }
 }
+
+/** What state processes and those who ask them say. */
+export const stateCodec: Codec<LinkMessage> = { encode: encodeMessage, decode: decodeFrame }

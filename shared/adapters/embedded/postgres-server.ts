@@ -77,7 +77,7 @@ export async function startPostgres(options: PostgresServerOptions): Promise<Pos
   }
   const folder = postgresFolder({ dataDir, key, runAs, outside: outsideFolder })
   if (folder.outside) {
-    log.warn({ folder: folder.path, dataDir }, 'Postgres may not run as root, and its user cannot enter DATA_DIR: its files, which can be made again from DATA_DIR, are outside')
+    log.info({ folder: folder.path, dataDir }, 'Postgres may not run as root, and its user cannot enter DATA_DIR: its files, which can be made again from DATA_DIR, are outside')
     await removeAbandoned(folder.path, log)
   }
   const own = new OwnServer({ binaries, folder: folder.path, key, runAs, durable, log })
@@ -344,7 +344,7 @@ async function removeAbandoned(kept: string, log: Log): Promise<void> {
 /** Resolves with all that it printed; rejects unless it ended with 0. */
 function runToEnd(program: string, args: readonly string[], runAs: RunAs, input: string): Promise<string> {
   return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { ...runAs, cwd: '/', env: BARE_ENVIRONMENT, stdio: 'pipe', timeout: INIT_MS, killSignal: 'SIGKILL' })
+    const child = spawn(program, args, { ...runAs, cwd: '/', env: BARE_ENVIRONMENT, detached: true, stdio: 'pipe', timeout: INIT_MS, killSignal: 'SIGKILL' })
     let output = ''
     for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (part: string) => (output = (output + part).slice(-10_000)))
     child.once('error', reject)

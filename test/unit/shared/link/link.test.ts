@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globa
 import type { WebSocket } from 'ws'
 import { limits } from '#shared/limits.ts'
 import { Link } from '#shared/link/link.ts'
-import { decodeFrame, encodeMessage, type Hello, type LinkMessage } from '#shared/link/messages.ts'
+import { decodeFrame, encodeMessage, stateCodec, type Hello, type LinkMessage } from '#shared/link/messages.ts'
 import { A } from './samples.ts'
 
 const HELLO: Hello = { kind: 'hello', version: 1, role: 'peer', name: 'p', incarnation: A }
@@ -38,7 +38,7 @@ let received: LinkMessage[]
 beforeEach(() => {
   jest.useFakeTimers()
   socket = new FakeSocket()
-  link = new Link(socket as unknown as WebSocket, HELLO)
+  link = new Link(socket as unknown as WebSocket, HELLO, stateCodec)
   ends = 0
   received = []
   link.onEnd = () => (ends += 1)
@@ -49,19 +49,41 @@ afterEach(() => {
   jest.useRealTimers()
 })
 
-const turn = (): void => void jest.advanceTimersByTime(0)
+/** The link's next turn of the event loop, if it has asked for one; its pulse is a timer too. */
+const turn = (): void => {
+  if (jest.getTimerCount() > 1) jest.advanceTimersToNextTimer()
+}
+/** Until a turn has brought nothing. */
+const rest = (): void => {
+  turn()
+  turn()
+}
 const arrive = (text: string): boolean => socket.emit('message', Buffer.from(text))
 
 test('what is sent in one turn goes in one frame, in order (I1, I2)', () => {
   for (let token = 1; token <= 3; token++) link.send(forget(token))
   expect(socket.frames).toEqual([])
-  turn()
+  rest()
   expect(socket.frames.map(decodeFrame)).toEqual([[forget(1), forget(2), forget(3)]])
   link.send(forget(4))
-  turn()
+  rest()
   expect(socket.frames.map(decodeFrame)).toEqual([[forget(1), forget(2), forget(3)], [forget(4)]])
-  turn()
+  rest()
   expect(socket.frames).toHaveLength(2)
+})
+
+test('a frame waits as long as each turn brings more, for four turns at most, and not when it is large (I2)', () => {
+  const tokens = (): number[][] => socket.frames.map((frame) => decodeFrame(frame).map((message) => ('token' in message ? message.token : 0)))
+  for (let token = 1; token <= 6; token++) {
+    link.send(forget(token))
+    turn()
+  }
+  expect(tokens()).toEqual([[1, 2, 3, 4]])
+  rest()
+  expect(tokens()).toEqual([[1, 2, 3, 4], [5, 6]])
+  link.send({ kind: 'follow-patch', token: 7, interaction: { ii: 1, user: 'u', ts: 1, patch: `"${'x'.repeat(64 * 1024)}"` } as never })
+  turn()
+  expect(socket.frames).toHaveLength(3)
 })
 
 test('messages of a frame arrive in order', () => {
@@ -81,7 +103,7 @@ test('after the end nothing is sent', () => {
   link.send(forget(1))
   link.end()
   link.send(forget(2))
-  turn()
+  rest()
   expect(socket.frames).toEqual([])
 })
 
@@ -96,11 +118,11 @@ test('close sends what waits, then ends', () => {
 test('a peer that does not take what is sent is given up (I3)', () => {
   socket.bufferedAmount = limits.linkBufferBytes
   link.send(forget(1))
-  turn()
+  rest()
   expect(ends).toBe(0)
   socket.bufferedAmount = limits.linkBufferBytes + 1
   link.send(forget(2))
-  turn()
+  rest()
   expect(ends).toBe(1)
 })
 
