@@ -27,6 +27,8 @@ export type ClientPatch = {
   readonly host?: string | undefined
   /** Of a handler, or of the platform: no handler is run for it. */
   readonly skipsHandlers?: boolean
+  /** In the forms of published agents (shared/patch/lenient.ts). */
+  readonly lenient?: boolean
   /** Types for which the loop wants to have the state that the patch leaves. */
   readonly imageFor?: PatchRequest['imageFor']
 }
@@ -62,7 +64,7 @@ export function clusterPatch(
     bodyDigest: patch.bodyDigest,
     expected,
     returnState: patch.returnState,
-    lenient: false,
+    lenient: patch.lenient ?? false,
   }
   return patch.imageFor === undefined ? request : { ...request, imageFor: patch.imageFor }
 }

@@ -24,6 +24,8 @@ export type Purpose =
   | 'claim token'
   /** What a handler makes without saying which. */
   | 'agent'
+  /** What a browser is known by: who its last user was. */
+  | 'browser'
   /** The upload of a configuration that came as a body. */
   | 'config'
 

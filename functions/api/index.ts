@@ -20,6 +20,10 @@ import { NameIds } from '#shared/sessions/names.ts'
 import { OpenSessions } from '#shared/sessions/open-sessions.ts'
 import type { SessionState } from '#shared/sessions/open-sessions.ts'
 import { SignedTokens } from '#shared/sessions/signed-token.ts'
+import type { AgentGround } from '#shared/ports/agent-ground.ts'
+import { AgentAdmins } from './agent-admins.ts'
+import { agentGround } from './agent-ground.ts'
+import { AgentSessions } from './agent-sessions.ts'
 import { answerUnavailable } from './answers.ts'
 import { Authorizer } from './authorizer.ts'
 import { collectBody, contentKind } from './body.ts'
@@ -70,6 +74,8 @@ export type Api = {
   readonly recoverMirror: (found: AsyncIterable<FoundState>) => Promise<void>
   /** Whether the tables of domains have all that this process stored. */
   readonly isMirrorCurrent: () => Promise<boolean>
+  /** What the gateway of published agents works on. */
+  readonly ground: AgentGround
   /** Ends every open stream and its timers; requests that come later are still answered. */
   readonly close: () => void
 }
@@ -87,7 +93,7 @@ export function createApi(parts: ApiParts): Api {
   const rebuilds: Rebuilds = { begin: (domain) => configurations.rebuild(domain), isUnderWay: (domain) => configurations.isRebuilding(domain) }
   const authorizer = new Authorizer({ inForce, database, rebuilds, byDefault: settings.authorizeDefault })
   const reading = new Reading({ cluster, names, authorizer })
-  const index = new StateIndex({ database })
+  const index = new StateIndex({ database, survey: parts.survey, log })
   const reports = new Reports({ cluster, log, onWritten: (domain, id, isNew) => mirroring.behind(domain, id, isNew) })
   const misfits = new MisfitReports({ reports, registry, log })
   const mirror = new Mirror({ inForce, database, cluster, log, onMisfits: misfits.note, onMissing: rebuilds.begin })
@@ -113,6 +119,10 @@ export function createApi(parts: ApiParts): Api {
   const idTokens = new IdTokens({ issuers: settings.issuers, localIssuerKey: secrets.localIssuerKey, clock })
   const closing = new SessionClosing({ cluster, loop, index: sessionIndex, clock, log })
   const sessions = new Sessions({ cluster, loop, names, bearers, idTokens, open, hub, closing, index: sessionIndex, origins, clock, log, bearerOf: gate.bearerOf })
+  const admins = new AgentAdmins({ registry, openDomains: settings.openDomains })
+  const agentSessions = new AgentSessions({ cluster, loop, idTokens, effectIds, closing, index: sessionIndex, clock })
+  const agentDoor = { sessions: agentSessions, admins, index: sessionIndex, openDomains: settings.openDomains, publicUrl: settings.publicUrl }
+  const ground = agentGround({ cluster, loop, reading, authorizer, ids, effectIds, queries, inForce, uploads, origins, ...agentDoor })
   const tokens = new SignedTokens({ secret: secrets.bearerKey, purpose: 'stream', clock })
   const streams = new Streams({ tokens, reading, states, open, origins, publicUrl: settings.publicUrl })
   const files = new Files({ loop, ids: effectIds })
@@ -157,7 +167,7 @@ export function createApi(parts: ApiParts): Api {
   }
   const closeSilentSessions = (silenceMs: number): Promise<number> => runCloseSessions({ index: sessionIndex, closing, nowMs: clock.wallMs(), silenceMs, log })
   const isMirrorCurrent = async (): Promise<boolean> => (await index.flush()) && (await sessionIndex.flush()) && mirror.isCurrent()
-  return { handler, closeSilentSessions, recoverMirror, isMirrorCurrent, close }
+  return { handler, ground, closeSilentSessions, recoverMirror, isMirrorCurrent, close }
 }
 
 /** Once, when a configuration takes effect: what its module does then has keys made of the report. */

@@ -45,14 +45,15 @@ export async function judged({ cluster, handlers, of, patch, look, mayWrite, sen
     }
     const next = ((view?.ii ?? 0) + 1) as InteractionIndex
     if (patch.expected !== undefined && patch.expected !== next) return send(patch)
-    const tried = tryOn(view, view?.name ?? null, freshOps(patch))
+    const tried = tryOn(view, view?.name ?? null, freshOps(patch), patch.lenient)
     const isJudged = tried.outcome.kind === 'applied'
     const event = { session: patch.caller.session ?? null, user: patch.caller.user, scope: scopeOf(patch, id), id, activeType: tried.document.activeType, patch: patch.text, ii: next }
     const judgement = isJudged ? await handlers.judge(of, event, view?.active ?? '{}', patch.key) : ({ kind: 'go-on' } as const)
     if (judgement.kind === 'unavailable') return { id, answer: { kind: 'unavailable', stored: false, reason: judgement.reason } }
     if (judgement.kind !== 'go-on' && judgement.kind !== 'changed') return { id, answer: judgement }
     const text = judgement.kind === 'changed' ? JSON.stringify(judgement.ops) : patch.text
-    const persisted = await send({ ...patch, ops: judgement.kind === 'changed' ? judgement.ops : freshOps(patch), text, expected: next })
+    const sent = judgement.kind === 'changed' ? { ...patch, ops: judgement.ops, lenient: false } : { ...patch, ops: freshOps(patch) }
+    const persisted = await send({ ...sent, text, expected: next })
     const movedOn = persisted.answer.kind === 'out-of-sync' || persisted.answer.kind === 'replay'
     if (!movedOn || patch.expected !== undefined) return text === patch.text ? persisted : { ...persisted, text }
   }

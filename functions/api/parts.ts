@@ -1,4 +1,5 @@
 /** What the api is composed of. Nothing in `functions/api` reads the environment or knows where it runs. */
+import type { FoundState } from '#shared/mirror/survey.ts'
 import type { DomainDatabase } from '#shared/ports/domain-database.ts'
 import type { DomainProof } from '#shared/ports/domain-proof.ts'
 import type { DomainRegistry } from '#shared/ports/domain-registry.ts'
@@ -60,6 +61,8 @@ export type ApiParts = {
   readonly database: DomainDatabase
   readonly proof: DomainProof
   readonly worker: DomainWorker
+  /** All states that there are, for the index of states where that is new, or was lost. */
+  readonly survey: () => AsyncIterable<FoundState>
   readonly clock: WallClock
   readonly log: Log
 }

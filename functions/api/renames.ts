@@ -120,7 +120,7 @@ export class Renames {
     if (expected !== undefined && expected < next) return { led, answer: { kind: 'out-of-sync', ii: (next - 1) as InteractionIndex } }
 
     const present = view === undefined ? creation!.name : view.name
-    const tried = tryOn(view, present, freshOps(patch))
+    const tried = tryOn(view, present, freshOps(patch), patch.lenient)
     const wanted = tried.document.name
     let nowLed = led
     if (tried.outcome.kind === 'applied' && wanted !== present) {

@@ -75,8 +75,8 @@ export class SessionClosing {
     return { kind: 'open', view }
   }
 
-  /** Runs what was left; undefined: it could not be finished now, and the schedule goes on with it. */
-  async finish(owner: Party, id: StateId): Promise<readonly ScriptResult[] | undefined> {
+  /** Runs what was left, then takes the entry out by `farewell`; undefined: it could not be finished now, and the schedule goes on with it. */
+  async finish(owner: Party, id: StateId, farewell: Op[] = [{ op: 'remove', path: ['active', id] }]): Promise<readonly ScriptResult[] | undefined> {
     const { loop, index, log } = this.#parts
     const read = await loop.names.read(id)
     if (read.kind === 'unavailable' || read.view === undefined) return undefined
@@ -96,7 +96,7 @@ export class SessionClosing {
     const noted = await this.#patchRecord(owner, id, finishingOps(results), read.view.ii)
     if (noted.kind !== 'stored' && noted.kind !== 'out-of-sync') return undefined
     loop.mirroring.behind(owner.domain, id, false)
-    const entry = await this.patchEntries(owner, [{ op: 'remove', path: ['active', id] }])
+    const entry = await this.patchEntries(owner, farewell)
     // Closed it is: what is left of the entry must not make anybody try again.
     if (entry.kind === 'unavailable') log.warn({ session: id, reason: entry.reason }, 'the entry of a closed session could not be removed')
     await index.ended(id)

@@ -11,10 +11,8 @@ import { startPostgres } from '#shared/adapters/embedded/postgres-server.ts'
 import { openDomainDatabase } from '#shared/adapters/postgres/domain-database.ts'
 import { openLog } from '#shared/log.ts'
 import { INDEX_DATABASE, StateIndex } from '#shared/mirror/state-index.ts'
-import { statesInFiles, statesInLogs } from '#shared/mirror/survey.ts'
+import { allStates } from '#shared/mirror/survey.ts'
 import { readSettings } from '#shared/settings.ts'
-
-const FLUSH_EVERY = 10_000
 
 const read = readSettings(process.env)
 if (read.kind === 'faults') {
@@ -39,18 +37,10 @@ for (const domain of [INDEX_DATABASE, ...[...registry.all()].map((record) => rec
   const dropped = await database.drop(domain)
   if (dropped.kind !== 'dropped') throw new Error(dropped.reason)
 }
-const index = new StateIndex({ database })
 const survey = { coldStorage, onUnread: (name: string, reason: string): void => log.error({ name, reason }, 'an object could not be read: its states are not mirrored before their next patch') }
-let states = 0
-for (const found of [statesInFiles(survey), statesInLogs(survey)]) {
-  for await (const { id, domain } of found) {
-    index.add(domain, id)
-    states += 1
-    if (states % FLUSH_EVERY === 0) await flushed()
-  }
-}
-await flushed()
-process.stdout.write(`${states} states found; the next start fills the tables of configured domains\n`)
+const index = new StateIndex({ database, survey: () => allStates(survey), log })
+if (!(await index.complete())) throw new Error('Postgres does not take the index of states')
+process.stdout.write('the index of states is made; the next start fills the tables of configured domains\n')
 
 index.close()
 await coldStorage.close()
@@ -58,7 +48,3 @@ await database.close()
 await postgres.stop()
 await registry.close()
 await lock.release()
-
-async function flushed(): Promise<void> {
-  if (!(await index.flush())) throw new Error('Postgres does not take the index of states')
-}

@@ -20,6 +20,12 @@ export type SurveyOptions = { readonly coldStorage: ColdStorage; readonly onUnre
 const LOGS = 'leaders/'
 const FILES = 'ids/'
 
+/** While others write: logs first, since a log is deleted only when ID files cover it. */
+export async function* allStates(options: SurveyOptions): AsyncGenerator<FoundState> {
+  yield* statesInLogs(options)
+  yield* statesInFiles(options)
+}
+
 /** States whose first interaction is in a log still. Reserved ones are left out. */
 export async function* statesInLogs({ coldStorage, onUnread }: SurveyOptions): AsyncGenerator<FoundState> {
   for (const name of await namesOf(coldStorage, LOGS, onUnread)) {

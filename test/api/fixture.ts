@@ -34,3 +34,22 @@ export function composition(): Composition {
 export function startServer(): Promise<TestServer> {
   return composition().start()
 }
+
+let shared: Promise<TestServer> | undefined
+let sharing = 0
+
+/** One for several suites, which keep out of each other's way by domains of their own: each configured one has connections to Postgres. */
+export async function shareServer(): Promise<TestServer> {
+  sharing += 1
+  shared ??= startServer()
+  const server = await shared
+  return {
+    ...server,
+    stop: async () => {
+      sharing -= 1
+      if (sharing > 0) return
+      shared = undefined
+      await server.stop()
+    },
+  }
+}

@@ -1,5 +1,6 @@
 /** The real `npm start`: a process of its own on a folder of its own. */
 import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -11,6 +12,12 @@ import type { TestServer } from '../api/fixture.ts'
 
 const START_MS = 20_000
 
+/** A failure of the tests' own process must not leave them running. */
+const children = new Set<ChildProcess>()
+process.once('exit', () => {
+  for (const child of children) child.kill('SIGKILL')
+})
+
 export async function startLocalServer(settings: Readonly<Record<string, string>> = {}): Promise<TestServer> {
   const folder = await mkdtemp(join(tmpdir(), 'api-local-'))
   const child = spawn(process.execPath, [join(import.meta.dirname, '../../functions/local/index.ts')], {
@@ -18,8 +25,8 @@ export async function startLocalServer(settings: Readonly<Record<string, string>
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   const exited = once(child, 'exit')
-  // A failure of the tests' own process must not leave it running.
-  process.once('exit', () => child.kill('SIGKILL'))
+  children.add(child)
+  void exited.then(() => children.delete(child))
   const url = await Promise.race([readyLine(child.stdout), exited.then(() => undefined), deadline()])
   if (url === undefined) {
     child.kill('SIGKILL')

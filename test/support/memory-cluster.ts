@@ -218,7 +218,9 @@ function newState(of: CreateRequest, nowMs: number): Stored {
 
 function mayWrite(state: Stored, request: PatchRequest): boolean {
   if (request.authority === 'system') return true
-  return !state.creation.reserved && state.owner === request.user && state.domain === request.domain
+  if (state.creation.reserved) return false
+  if (state.owner === request.user && state.domain === request.domain) return true
+  return request.authority === 'granted' && request.ops.every((op) => op.path[0] === 'active' && (op.op !== 'move' || op.from[0] === 'active'))
 }
 
 function viewOf(state: Stored): StateView {

@@ -17,7 +17,7 @@ import type { DomainDatabase } from '#shared/ports/domain-database.ts'
 import { signLocalIdToken } from '#shared/sessions/local-issuer.ts'
 import type { TestServer } from '../api/fixture.ts'
 import { MemoryCluster } from './memory-cluster.ts'
-import { memoryRegistry, noDatabase, noProof, noWorker } from './no-database.ts'
+import { memoryRegistry, noDatabase, noProof, noStates, noWorker } from './no-database.ts'
 
 const SECRETS = {
   bearerKey: Buffer.alloc(32, 1),
@@ -64,6 +64,7 @@ export async function startMemoryServer(
     database: options.database ?? noDatabase,
     proof: noProof,
     worker: noWorker,
+    survey: noStates,
     clock,
     log: { info: note, warn: note, error: note },
   })

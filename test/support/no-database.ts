@@ -10,6 +10,9 @@ const down = (): Promise<{ readonly kind: 'unavailable'; readonly reason: string
 
 export const noDatabase: DomainDatabase = { ensure: down, drop: down, transact: down, write: down, tenantQuery: down, tenantFunction: down, onInterrupted: () => undefined, close: () => Promise.resolve() }
 
+/** Of a cluster that has none when it starts. */
+export async function* noStates(): AsyncGenerator<never> {}
+
 export const noProof: DomainProof = { look: () => Promise.resolve({ kind: 'not-shown', reason: 'nothing is looked at' }) }
 
 export const noWorker: DomainWorker = { load: down, call: down, close: () => Promise.resolve() }

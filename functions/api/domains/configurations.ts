@@ -50,6 +50,8 @@ export type ConfigurationsOptions = {
 }
 
 type Work = { readonly domain: string; readonly source: ConfigSource; readonly config: DomainConfig; readonly report: Report }
+/** Without a report: of what is in force already. */
+type Installation = Omit<Work, 'report'> & { readonly report: Report | undefined }
 type Refusal = { readonly kind: 'refused'; readonly reason: string }
 type Ended = { readonly kind: 'done' } | Refusal | { readonly kind: 'closed' }
 
@@ -95,17 +97,13 @@ export class Configurations {
 
   /** What a crash has left, at the start. */
   async resume(): Promise<void> {
-    const { registry, uploads, reports, log } = this.#options
+    const { registry, reports } = this.#options
     await registry.ready()
     for (const { domain, admin, applying } of registry.all()) {
       if (applying === undefined) continue
-      const read = await sourceText(uploads, applying)
-      const parsed = read.kind === 'text' ? parseDomainConfig(read.text) : undefined
-      if (parsed?.kind !== 'config') {
-        log.error({ domain, upload: applying.object }, 'a configuration that was being applied cannot be read')
-        continue
-      }
-      this.#begin({ domain, source: applying, config: parsed.config, report: reports.of(admin, applying.report) })
+      const report = reports.of(admin, applying.report)
+      this.#open.add(applying.report)
+      this.#queue(domain, () => this.#resume(domain, applying, report).finally(() => this.#open.delete(applying.report)))
     }
   }
 
@@ -159,6 +157,19 @@ export class Configurations {
     })
   }
 
+  async #resume(domain: string, source: ConfigSource, report: Report): Promise<void> {
+    const read = await this.#patiently(report, async () => {
+      const answer = await sourceText(this.#options.uploads, source)
+      return answer.kind === 'failed' ? { kind: 'unavailable' as const, reason: answer.reason } : answer
+    })
+    if (read === 'closed') return
+    const parsed = read.kind === 'text' ? parseDomainConfig(read.text) : undefined
+    if (parsed?.kind === 'config') return this.#apply({ domain, source, config: parsed.config, report })
+    this.#options.log.error({ domain, upload: source.object }, 'a configuration that was being applied cannot be read any more')
+    await this.#takeBack(domain, true)
+    this.#fail(report, 'the configuration cannot be read any more')
+  }
+
   async #apply(work: Work): Promise<void> {
     const { registry, clock } = this.#options
     const { domain, source, report } = work
@@ -195,7 +206,18 @@ export class Configurations {
   }
 
   /** From `from` (undefined: from whatever is there) to the work's configuration, filled; `isAll`: with all states, whatever has changed. */
-  async #install(work: Omit<Work, 'report'> & { readonly report: Report | undefined }, from: DomainConfig | undefined, isAll = false): Promise<Ended> {
+  async #install(work: Installation, from: DomainConfig | undefined, isAll = false): Promise<Ended> {
+    let ended = await this.#installOnce(work, from, isAll)
+    while (ended.kind === 'missing') {
+      await pause(limits.configureRetryMs)
+      ended = this.#isClosed ? { kind: 'closed' } : await this.#installOnce(work, undefined, isAll)
+    }
+    if (ended.kind === 'refused' && work.report === undefined) this.#options.log.error({ domain: work.domain, reason: ended.reason }, 'the tables of a domain could not be made anew')
+    return ended
+  }
+
+  /** `missing`: the database has gone meanwhile. */
+  async #installOnce(work: Installation, from: DomainConfig | undefined, isAll: boolean): Promise<Ended | { readonly kind: 'missing' }> {
     const { database, registry } = this.#options
     const { domain, source, config } = work
     const ensured = await this.#patiently(work.report, async () => {
@@ -203,12 +225,14 @@ export class Configurations {
       return outcome.kind === 'ready' ? { kind: 'ready' as const, created: outcome.created } : outcome
     })
     if (ensured === 'closed') return { kind: 'closed' }
-    const plan = mirrorPlan({ from: ensured.created ? undefined : from, to: config })
+    // What is in force was checked when it came into force, perhaps with functions and tables that have gone since.
+    const plan = mirrorPlan({ from: ensured.created ? undefined : from, to: config, checked: work.report === undefined })
     const tasks = new Tasks(plan, config, work.report)
     const statements = plan.steps.flatMap((step) => step.statements.map((statement) => ({ step, statement })))
     tasks.began()
-    const changed = await this.#patiently(work.report, () => database.transact(domain, statements.map(({ statement }) => statement)).then(missingIsUnavailable))
+    const changed = await this.#patiently(work.report, () => database.transact(domain, statements.map(({ statement }) => statement)))
     if (changed === 'closed') return { kind: 'closed' }
+    if (changed.kind === 'missing') return changed
     if (changed.kind === 'refused') {
       const { step } = statements[changed.at]!
       const reason = `${changed.error.sqlstate}: ${changed.error.message}`
@@ -219,12 +243,13 @@ export class Configurations {
     const isNew = record !== undefined && (record.config === undefined || !isSame(record.config, source))
     if (isNew && !(await this.#note(record, { config: { ...source, sinceMs: this.#options.clock.wallMs() } }))) return { kind: 'refused', reason: 'the domain is being configured elsewhere' }
     if (registry.takesMs > 0) await pause(registry.takesMs)
+    await this.#options.mirror.settled(domain)
     const filled = await this.#fill(work, plan, tasks, isAll || ensured.created || from === undefined)
     if (filled.kind === 'done') tasks.done()
     return filled
   }
 
-  async #fill(work: Omit<Work, 'report'> & { readonly report: Report | undefined }, plan: MirrorPlan, tasks: Tasks, isAll: boolean): Promise<Ended> {
+  async #fill(work: Installation, plan: MirrorPlan, tasks: Tasks, isAll: boolean): Promise<Ended | { readonly kind: 'missing' }> {
     const { cluster, database, index, mirror } = this.#options
     const { domain, source, config } = work
     if (!isAll && plan.fill.length === 0) return { kind: 'done' }
@@ -236,9 +261,10 @@ export class Configurations {
       return fill({ cluster, database, index, mirror, inForce: next, of })
     })
     if (filled === 'closed') return { kind: 'closed' }
-    if (filled.kind === 'refused') return filled
-    const swept = await this.#patiently(work.report, () => database.transact(domain, plan.fill.map(({ sweep }) => ({ sql: sweep }))).then(missingIsUnavailable))
+    if (filled.kind !== 'done') return filled
+    const swept = await this.#patiently(work.report, () => database.transact(domain, plan.fill.map(({ sweep }) => ({ sql: sweep }))))
     if (swept === 'closed') return { kind: 'closed' }
+    if (swept.kind === 'missing') return swept
     return swept.kind === 'refused' ? { kind: 'refused', reason: swept.error.message } : { kind: 'done' }
   }
 
@@ -279,10 +305,6 @@ export class Configurations {
 
 function begun(kind: string): 'begun' | 'report-refused' | 'unavailable' {
   return kind === 'stored' ? 'begun' : kind === 'unavailable' ? 'unavailable' : 'report-refused'
-}
-
-function missingIsUnavailable<T extends { readonly kind: string }>(outcome: T | { readonly kind: 'missing' }): T | { readonly kind: 'unavailable'; readonly reason: string } {
-  return outcome.kind === 'missing' ? { kind: 'unavailable', reason: 'the database is missing' } : (outcome as T)
 }
 
 function pause(ms: number): Promise<void> {

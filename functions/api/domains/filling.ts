@@ -7,8 +7,13 @@ import type { StateCluster } from '#shared/ports/state-cluster.ts'
 import type { InForce } from './in-force.ts'
 import type { Mirror } from './mirror.ts'
 
-/** `refused`: Postgres will not take the rows, however often they are sent. */
-export type FillOutcome = { readonly kind: 'done'; readonly states: number } | { readonly kind: 'unavailable'; readonly reason: string } | { readonly kind: 'refused'; readonly reason: string }
+export type FillOutcome =
+  | { readonly kind: 'done'; readonly states: number }
+  | { readonly kind: 'unavailable'; readonly reason: string }
+  /** Postgres will not take the rows, however often they are sent. */
+  | { readonly kind: 'refused'; readonly reason: string }
+  /** The domain's database has gone meanwhile. */
+  | { readonly kind: 'missing' }
 
 export type FillOptions = {
   readonly cluster: StateCluster
@@ -41,7 +46,6 @@ export async function fill(options: FillOptions): Promise<FillOutcome> {
       case 'refused':
         return { kind: 'refused', reason: `${outcome.error.sqlstate} ${outcome.error.message}` }
       case 'missing':
-        return { kind: 'unavailable', reason: 'the database is missing' }
       case 'unavailable':
         return outcome
     }
@@ -50,7 +54,7 @@ export async function fill(options: FillOptions): Promise<FillOutcome> {
   }
 }
 
-type Page = { readonly kind: 'page'; readonly ids: readonly StateId[] } | { readonly kind: 'unavailable'; readonly reason: string } | { readonly kind: 'refused'; readonly reason: string }
+type Page = { readonly kind: 'page'; readonly ids: readonly StateId[] } | Exclude<FillOutcome, { readonly kind: 'done' }>
 
 async function nextIds({ database, index, inForce, of }: FillOptions, after: string): Promise<Page> {
   if (of === 'all') return index.list(inForce.domain, after, limits.fillStates)
@@ -61,7 +65,6 @@ async function nextIds({ database, index, inForce, of }: FillOptions, after: str
     case 'refused':
       return { kind: 'refused', reason: `${answer.error.sqlstate} ${answer.error.message}` }
     case 'missing':
-      return { kind: 'unavailable', reason: 'the database is missing' }
     case 'unavailable':
       return answer
   }

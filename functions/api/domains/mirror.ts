@@ -46,6 +46,8 @@ type Lane = {
   /** Batches under way, and the states in them. */
   batches: number
   readonly busy: Set<StateId>
+  /** All writes under way, those that heal too. */
+  readonly running: Set<Promise<MirrorOutcome>>
   /** Written within the last one or two `limits.mirrorRecentMs`: what a crash of Postgres may have taken back. */
   recent: Set<StateId>
   older: Set<StateId>
@@ -108,6 +110,11 @@ export class Mirror {
     return this.#lanes.values().every(({ waiting, busy, behind }) => waiting.size + busy.size + behind.size === 0)
   }
 
+  /** Resolves when the writes that are under way now have ended: their rows may be of the configuration before. */
+  async settled(domain: string): Promise<void> {
+    await Promise.allSettled(this.#lanes.get(domain)?.running ?? [])
+  }
+
   /** A connection to Postgres broke by itself: it may have crashed, and lost what it had not flushed. */
   interrupted(): void {
     for (const [domain, lane] of this.#lanes) this.#suspect(domain, lane)
@@ -136,7 +143,7 @@ export class Mirror {
   #lane(domain: string): Lane {
     let lane = this.#lanes.get(domain)
     if (lane === undefined) {
-      lane = { waiting: new Map(), isAsked: false, batches: 0, busy: new Set(), recent: new Set(), older: new Set(), behind: new Set(), isHealing: false }
+      lane = { waiting: new Map(), isAsked: false, batches: 0, busy: new Set(), running: new Set(), recent: new Set(), older: new Set(), behind: new Set(), isHealing: false }
       this.#lanes.set(domain, lane)
     }
     return lane
@@ -166,7 +173,7 @@ export class Mirror {
   }
 
   async #writeAndAnswer(domain: string, lane: Lane, batch: ReadonlyMap<StateId, Waiting>): Promise<void> {
-    const outcome = await this.#writeBatch(domain, [...batch.values()].map(({ view }) => view)).catch((error: unknown): MirrorOutcome => {
+    const outcome = await this.#writeBatch(domain, lane, [...batch.values()].map(({ view }) => view)).catch((error: unknown): MirrorOutcome => {
       this.#options.log.error({ err: error, domain }, 'writing the mirror failed unexpectedly')
       return { kind: 'unavailable', reason: 'the mirror failed' }
     })
@@ -181,8 +188,18 @@ export class Mirror {
     this.#ask(domain, lane)
   }
 
+  async #writeBatch(domain: string, lane: Lane, views: readonly StateView[]): Promise<MirrorOutcome> {
+    const write = this.#writeInForce(domain, views)
+    lane.running.add(write)
+    try {
+      return await write
+    } finally {
+      lane.running.delete(write)
+    }
+  }
+
   /** Under the configuration in force, and once more under the next one if that took its tables away meanwhile. */
-  async #writeBatch(domain: string, views: readonly StateView[]): Promise<MirrorOutcome> {
+  async #writeInForce(domain: string, views: readonly StateView[]): Promise<MirrorOutcome> {
     for (let attempt = 0; ; attempt++) {
       const inForce = await this.#options.inForce.of(domain)
       if (inForce === 'none') return DONE
@@ -245,7 +262,7 @@ export class Mirror {
       const ids = [...lane.behind].slice(0, limits.mirrorHealStates)
       const reads = await Promise.all(ids.map((id) => this.#options.cluster.read({ id, mode: 'strong', minIi: undefined })))
       const views = reads.flatMap((read) => (read.kind === 'state' && isMirrored(read.state) ? [read.state] : []))
-      const outcome = views.length === 0 ? DONE : await this.#writeBatch(domain, views)
+      const outcome = views.length === 0 ? DONE : await this.#writeBatch(domain, lane, views)
       if (outcome.kind === 'unavailable') return
       let left = 0
       for (const [at, id] of ids.entries()) {

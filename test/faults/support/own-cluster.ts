@@ -20,7 +20,7 @@ import type { Directory, Member } from '#shared/ports/directory.ts'
 import { Bell, within } from './bell.ts'
 import { throughProxies, type Command, type StorageFaults } from './proxied-directory.ts'
 import { Proxy } from './proxy.ts'
-import { memoryRegistry, noDatabase, noProof, noWorker } from '../../support/no-database.ts'
+import { memoryRegistry, noDatabase, noProof, noStates, noWorker } from '../../support/no-database.ts'
 
 const START_DEADLINE_MS = 30_000
 const ENTRY = new URL('./faulty-process.ts', import.meta.url).pathname
@@ -144,6 +144,7 @@ export class OwnCluster {
       database: noDatabase,
       proof: noProof,
       worker: noWorker,
+      survey: noStates,
       clock: systemClock,
       log: { info: note, warn: note, error: note },
     })

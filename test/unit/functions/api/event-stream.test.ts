@@ -1,4 +1,4 @@
-/** functions/api/event-stream.ts, I1 to I4, where a client cannot bring it about. */
+/** functions/api/event-stream.ts, I1 to I6, where a client cannot bring it about. */
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { createServer } from 'node:http'
 import type { Server } from 'node:http'
@@ -22,6 +22,8 @@ let hub: EventHub
 let server: Server
 let from: number | undefined
 let expiresMs: number
+/** Those that the follower was judged by; undefined: the present ones. */
+let rules: number | undefined
 let keys = 0
 
 const write = (ops: unknown[], more: object = {}) =>
@@ -37,7 +39,7 @@ async function start(options: Partial<EventHubOptions> = {}): Promise<void> {
   server = createServer(async (req, res) => {
     const x = new Exchange(req, res, log)
     const answer = await cluster.read({ id, mode: 'strong', minIi: undefined })
-    hub.open(x, { claims: { ...claims, expiresMs }, id, view: answer.kind === 'state' ? answer.state : undefined, from })
+    hub.open(x, { claims: { ...claims, expiresMs }, id, view: answer.kind === 'state' ? answer.state : undefined, from, rules: rules ?? hub.rules })
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
 }
@@ -46,6 +48,7 @@ beforeEach(async () => {
   clock = { nowMs: 1_000_000, wallMs: () => clock.nowMs }
   cluster = new MemoryCluster({ nowMs: () => clock.nowMs })
   from = undefined
+  rules = undefined
   expiresMs = claims.expiresMs
   const ops = openingOps({ user: 'alice', provider: 'anonymous', openedMs: 1 })
   await write(ops, { id: session, creation: { name: null, reserved: true } })
@@ -214,4 +217,33 @@ describe('I4. a stream ends', () => {
     expect(await stream.nextOrEnd()).toBe(undefined)
     expect(cluster.followings).toBe(0)
   })
+})
+
+test('I5. a state that somebody writes between its reading and the following: the stream ends before it has anything', async () => {
+  await start()
+  const read = cluster.read.bind(cluster)
+  cluster.read = async (request) => {
+    cluster.read = read
+    const answer = await read(request)
+    await write([{ op: 'add', path: ['active', 'x'], value: 'private' }], { domain: 'elsewhere' })
+    return answer
+  }
+  const stream = await follow()
+  expect(await stream.next()).toMatchObject({ event: 'state', id: '0' })
+  expect(await stream.nextOrEnd()).toBeUndefined()
+})
+
+test('I6. rules that changed while the follower was judged: it is judged again', async () => {
+  await start()
+  await write([{ op: 'add', path: ['active', 'x'], value: 1 }], { user: 'bob' })
+  rules = hub.rules
+  hub.reauthorize('localhost', () => 'deny')
+  const stream = await follow()
+  expect(await stream.next()).toMatchObject({ event: 'state', id: '1' })
+  expect(await stream.nextOrEnd()).toBeUndefined()
+  rules = undefined
+  const later = await follow()
+  expect(await later.take(1)).toMatchObject([{ id: '1' }])
+  await set(2)
+  expect(await later.next()).toMatchObject({ event: 'patch', id: '2' })
 })
