@@ -4,6 +4,7 @@
 import type { StateCluster } from '#shared/ports/state-cluster.ts'
 import type { Authorizer } from './authorizer.ts'
 import type { ClientPatch, Persisted } from './client-patch.ts'
+import { UNAVAILABLE } from './domains/handlers.ts'
 import type { Handlers, HandlerResult } from './domains/handlers.ts'
 import type { MirrorOutcome } from './domains/mirror.ts'
 import type { Mirroring } from './domains/mirroring.ts'
@@ -60,5 +61,3 @@ function afterPersistence(loop: Loop, patch: ClientPatch, domain: string, { id, 
     return handlers.exports.postPersistence ? loop.handlers.after(handlers, event, patch.key) : undefined
   })
 }
-
-const UNAVAILABLE = '{"error":"the handler could not be run"}'

@@ -48,7 +48,9 @@ export class SessionClosing {
       const found = await this.openRecord(owner, id)
       if (found.kind !== 'open') return found
       const closedMs = clock.wallMs()
-      index.ending({ session: id, ...owner })
+      index.ending({ session: id, user: owner.user, domain: owner.domain })
+      // Where scripts may be left, the schedule must know before they run: this process may not see their end.
+      if ((await loop.handlers.of(owner.domain)) !== 'none') await index.flush()
       const answer = await this.#patchRecord(owner, id, closingOps(closedMs), found.view.ii)
       switch (answer.kind) {
         case 'stored':

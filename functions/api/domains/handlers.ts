@@ -152,7 +152,7 @@ export class Handlers {
 
 const FAILED = '{"error":"the handler failed"}'
 const EXCEEDED = '{"error":"the handler took more time or memory than it may"}'
-const UNAVAILABLE = '{"error":"the handler could not be run"}'
+export const UNAVAILABLE = '{"error":"the handler could not be run"}'
 
 function members({ session, user, scope, id, activeType, patch, ii }: HandlerEvent): string {
   return `"session":${JSON.stringify(session)},"user":${JSON.stringify(user)},"scope":${JSON.stringify(scope)},"id":"${id}","active_type":${JSON.stringify(activeType)},"patch":${patch},"ii":${ii}`
