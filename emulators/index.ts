@@ -4,30 +4,34 @@ import type { AddressInfo } from 'node:net'
 import { join, resolve } from 'node:path'
 import { Faults } from './faults.ts'
 import { cloudSdkFolder, findOfficial, startOfficial, type OfficialName } from './official.ts'
+import { startFirestore } from './firestore/server.ts'
 import { startGcs } from './gcs/server.ts'
 import { startPubsub } from './pubsub/server.ts'
 
 type Running = { readonly variables: Readonly<Record<string, string>>; stop(): Promise<void> }
 
 const HOST = '127.0.0.1'
-/** What gcloud's emulators take as well. */
-const PORTS = { pubsub: 8085, firestore: 8086, storage: 8087, control: 8088 }
 
 const environment: Readonly<Record<string, string | undefined>> = process.env
-const { DATA_DIR: dataDir = '.data', EMULATORS: which = 'own', CLOUDSDK_ROOT_DIR: sdkFolder } = environment
+/** The ports that gcloud's emulators take as well. */
+const { DATA_DIR: dataDir = '.data', EMULATORS: which = 'own', EMULATOR_PORTS: portList = '8085,8086,8087,8088', CLOUDSDK_ROOT_DIR: sdkFolder } = environment
+const ports = portList.split(',').map(Number)
+const PORTS = { pubsub: ports[0]!, firestore: ports[1]!, storage: ports[2]!, control: ports[3]! }
 const faults = new Faults()
 const running: Running[] = []
 
 async function startAll(): Promise<void> {
   if (which !== 'own' && which !== 'official') return end(1, `EMULATORS: must be own or official, not ${which}`)
+  if (ports.length !== 4 || !ports.every((port) => Number.isInteger(port) && port >= 0 && port <= 65_535)) return end(1, 'EMULATOR_PORTS: must be four ports: of Pub/Sub, Firestore, Cloud Storage and the control of faults')
   if (isMissing('pubsub')) running.push(which === 'official' ? await startOneOfficial('pubsub') : await startOwnPubsub())
-  if (isMissing('firestore') && which === 'official') running.push(await startOneOfficial('firestore'))
+  if (isMissing('firestore')) running.push(which === 'official' ? await startOneOfficial('firestore') : await startOwnFirestore())
   // Google has no official one.
   if (isMissing('storage')) running.push(await startStorage())
   running.push(await startControl())
   const variables = Object.assign({ GOOGLE_CLOUD_PROJECT: 'local', METADATA_SERVER_DETECTION: 'none' }, ...running.map((each) => each.variables)) as Record<string, string>
   process.stdout.write(`${Object.entries(variables).map(([name, value]) => `export ${name}=${value}`).join('\n')}\n`)
   process.stderr.write('emulators are ready\n')
+  process.send?.({ port: PORTS.control })
 }
 
 const VARIABLES = { pubsub: 'PUBSUB_EMULATOR_HOST', firestore: 'FIRESTORE_EMULATOR_HOST', storage: 'STORAGE_EMULATOR_HOST' } as const satisfies Record<OfficialName | 'storage', string>
@@ -38,6 +42,11 @@ const isMissing = (name: keyof typeof VARIABLES): boolean => (environment[VARIAB
 async function startOwnPubsub(): Promise<Running> {
   const emulator = await startPubsub({ host: HOST, port: PORTS.pubsub, folder: join(dataDir, 'emulators', 'pubsub'), faults })
   return { variables: { [VARIABLES.pubsub]: emulator.address }, stop: () => emulator.stop() }
+}
+
+async function startOwnFirestore(): Promise<Running> {
+  const emulator = await startFirestore({ host: HOST, port: PORTS.firestore, folder: join(dataDir, 'emulators', 'firestore'), faults })
+  return { variables: { [VARIABLES.firestore]: emulator.address }, stop: () => emulator.stop() }
 }
 
 /** The key file is made up, and good for signed addresses of this emulator only. */
@@ -72,4 +81,6 @@ async function end(code: number, why?: string): Promise<void> {
 }
 
 process.on('SIGTERM', () => void end(0)).on('SIGINT', () => void end(0))
+// Whoever started it is gone.
+process.on('disconnect', () => void end(0))
 startAll().catch((error: unknown) => end(1, error instanceof Error ? error.message : 'cannot start'))

@@ -124,6 +124,8 @@ export const limits = {
   fillStates: 500,
   /** Between tries of a step of a reconfiguration that Postgres does not answer. */
   configureRetryMs: 1_000,
+  /** A reconfiguration that has not ended so long after it began is taken for abandoned where processes come and go. */
+  configureAbandonedMs: 900_000,
   /** A domain's report names values that did not fit at most this often. */
   misfitReportMs: 2_000,
   /** A domain's report takes what handlers log at most this often; it keeps so many lines, cut at so many characters. */
@@ -196,14 +198,41 @@ export const limits = {
   /** Modules that an api has told a domain worker of, on one link. */
   modulesTold: 256,
 
+  /** Domain agents of one domain worker. One computes for so long at a stretch, or so long while others wait for a turn; then it is ended. */
+  domainAgents: 64,
+  domainAgentStepMs: 6_000,
+  domainAgentSliceMs: 1_000,
+  /** Of messages and timers that are due, it takes what fits into this time in one step. */
+  domainAgentTurnsMs: 25,
+  /** Its timers; none is shorter than this. */
+  domainAgentTimers: 10_000,
+  domainAgentTimerMs: 1,
+  /** Silence after which it gets a heartbeat; it is ended if it has not answered that by the next. */
+  domainAgentBeatMs: 5_000,
+  /** Its connections, and characters of a connection's id. */
+  domainAgentConnections: 64,
+  domainAgentConnectionCharacters: 64,
+  /** One of its messages; messages, and their characters, that wait for it: past them it is ended. */
+  domainAgentMessageCharacters: 1024 * 1024,
+  domainAgentMessagesWaiting: 20_000,
+  domainAgentCharactersWaiting: 32 * 1024 * 1024,
+  /** What it is told of sessions waits so long for its top level to be done, once it is ready. */
+  domainAgentSettleMs: 1_000,
+  /** Pause before one that has ended is started again: doubled each time, from the beginning after it ran for the longest. */
+  domainAgentRestartFirstMs: 250,
+  domainAgentRestartMaxMs: 60_000,
+
   bearerDays: 30,
   /** How old the copy of a session record may be that a bearer is checked against. */
   sessionCopyMs: 2_000,
   /** Uses of sessions are noted for the schedule after this; ends that were begun this long ago are taken over by it. */
   sessionUseMs: 30_000,
   sessionEndingMs: 60_000,
-  /** Sessions that one run of the schedule ends, and close scripts of one session. */
+  /** Sessions that one run of the schedule ends, domains whose sessions it ends at once, and for how long those of one. */
   sessionsClosed: 500,
+  sessionClosings: 8,
+  sessionClosingMs: 30_000,
+  /** Close scripts of one session. */
   closeScripts: 32,
   /** A session without a request or an open stream for this long is silent. */
   sessionSilenceMs: 3_600_000,
@@ -229,6 +258,18 @@ export const limits = {
   agentRecentCharacters: 256 * 1024,
   /** An answer waits at most this long for the update that it must come after. */
   agentEchoMs: 5_000,
+  /** What a session's client has taken is kept for other processes after this, or after so many messages; so many states at once. */
+  agentKeepMs: 20_000,
+  agentKeepMessages: 256,
+  agentKeepStates: 1_000,
+  /** Older updates are not read for a connection that has so much to take; one that takes nothing for this long is cut off. */
+  agentReplayBytes: 1024 * 1024,
+  agentStallMs: 30_000,
+  agentDrainLookMs: 20,
+  /** What cannot be stored or read now is tried so often, with pauses that grow from the one to the other. */
+  agentTries: 20,
+  agentRetryFirstMs: 100,
+  agentRetryMaxMs: 2_000,
   /** The secret of a browser, as its client sends it. */
   agentSidCharacters: 256,
 } as const
@@ -249,5 +290,10 @@ assert(
 )
 assert(limits.handlerWaitMs < limits.handlerAnswerMs, 'a call must have time to run after it waited')
 assert(limits.stepDoubtMs > limits.stepLongMs, 'a step of several calls must get shorter before it is broken off')
+assert(limits.sessionEndingMs > limits.sessionUseMs + limits.handlerAnswerMs, 'an end that goes on must not look abandoned while one script runs')
 assert(limits.moduleBytes <= limits.linkBufferBytes, 'a module must fit into a link')
+assert(2 * limits.agentReplayBytes + limits.historyPageBytes <= limits.followerBufferBytes, 'who is sent older updates must not be cut off for it')
+assert(limits.agentKeepMs + limits.agentRetryMaxMs < limits.keyWindowMs, 'messages that another process is sent again must be known by their keys')
+assert(limits.agentKeepMessages < limits.keyWindowInteractions, 'messages of one session that are sent again must be known by their keys')
+assert(limits.domainAgentBeatMs < 10_000, 'a heartbeat must come before the agent of a script gives its connection up')
 assert(limits.agentHeartbeatMs + limits.agentLookMs < 10_000, 'a heartbeat must come before published agents give a connection up')

@@ -5,11 +5,11 @@
 import type { JSONWebKeySet } from 'jose'
 import { limits } from '#shared/limits.ts'
 
-type Kind = 'milliseconds' | 'kibibytes' | 'minutes' | 'text' | 'port' | 'count' | 'flag' | 'list' | 'issuers' | 'allow-or-deny' | 'level' | 'gap-rule' | 'hours' | 'mebibytes'
+type Kind = 'key' | 'connections' | 'milliseconds' | 'kibibytes' | 'minutes' | 'text' | 'port' | 'count' | 'flag' | 'list' | 'issuers' | 'allow-or-deny' | 'level' | 'gap-rule' | 'hours' | 'mebibytes'
 
 type Setting = { readonly kind: Kind; readonly byDefault: string | undefined; readonly help: string }
 
-const TABLE = {
+const ANYWHERE = {
   HOST: { kind: 'text', byDefault: '127.0.0.1', help: 'address to listen on' },
   PORT: { kind: 'port', byDefault: '8080', help: 'port to listen on; 0: any free one' },
   DATA_DIR: { kind: 'text', byDefault: '.data', help: 'folder for everything that is kept' },
@@ -17,6 +17,7 @@ const TABLE = {
   PROCESS_NAME: { kind: 'text', byDefault: 'state-process-0', help: 'stable name of a state process of its own' },
   PUBLIC_URL: { kind: 'text', byDefault: undefined, help: 'what handed-out addresses begin with; else the Host of the request' },
   DATABASE_URL: { kind: 'text', byDefault: undefined, help: 'a Postgres to keep the tables of domains in, as an admin without superuser rights; else one of our own is started' },
+  MAX_DATABASE_CONNECTIONS: { kind: 'connections', byDefault: '40', help: 'connections of one process to Postgres' },
   ADMIN_DOMAIN: { kind: 'text', byDefault: undefined, help: 'the domain that may be used without a claim, to claim others from' },
   OPEN_DOMAINS: { kind: 'flag', byDefault: 'false', help: 'localhost and *.localhost may be used without a claim' },
   CORS_ORIGINS: { kind: 'list', byDefault: '', help: 'comma-separated origins that browsers may call from, besides those of claimed domains' },
@@ -45,6 +46,33 @@ const TABLE = {
   LOG_LEVEL: { kind: 'level', byDefault: 'info', help: 'debug, info, warn or error' },
 } as const satisfies Record<string, Setting>
 
+/** Of the parts that run on Google Cloud, or on its emulators. Terraform and `npm run start:emulated` set them. */
+const ON_GOOGLE_CLOUD = {
+  GOOGLE_CLOUD_PROJECT: { kind: 'text', byDefault: undefined, help: 'project of everything that is named below' },
+  ADDRESS: { kind: 'text', byDefault: undefined, help: 'where others reach this state process or domain worker, https://..., and the audience of the ID tokens that they bring' },
+  LINK_ID_TOKENS: { kind: 'flag', byDefault: 'false', help: "links between processes carry ID tokens of the caller's service account; else the secret in DATA_DIR" },
+  LINK_CALLERS: { kind: 'list', byDefault: '', help: 'comma-separated service accounts that may open links to this state process or domain worker' },
+  ID_TOKEN_KEYS: { kind: 'text', byDefault: 'https://www.googleapis.com/oauth2/v3/certs', help: 'address of the keys of these ID tokens; front: whoever lets callers in has checked the signature' },
+  COLD_STORAGE_BUCKET: { kind: 'text', byDefault: undefined, help: 'bucket of cold storage; else a folder in DATA_DIR' },
+  UPLOADS_BUCKET: { kind: 'text', byDefault: undefined, help: 'bucket of uploads; else a folder in DATA_DIR' },
+  UPLOADS_SIGNER: { kind: 'text', byDefault: undefined, help: 'service account that signs addresses of uploads; else the credentials of this process' },
+  FIRESTORE_DATABASE: { kind: 'text', byDefault: '(default)', help: 'Firestore database of the directory and of the registry of domains' },
+  REGISTRY_TAKES_MS: { kind: 'milliseconds', byDefault: '2000', help: 'how long a configuration waits until every process has it, in ms' },
+  FAN_OUT_TOPIC: { kind: 'text', byDefault: 'patches', help: 'Pub/Sub topic of the fan-out' },
+  CLOUD_SQL_INSTANCE: { kind: 'text', byDefault: undefined, help: 'connection name of the Cloud SQL instance of the tables, where DATABASE_URL does not say' },
+  CLOUD_SQL_USER: { kind: 'text', byDefault: undefined, help: "login there: a service account's address without .gserviceaccount.com" },
+  DATABASE_NAME: { kind: 'text', byDefault: 'postgres', help: 'database there that domains are made from' },
+  DOMAIN_WORKER_URL: { kind: 'text', byDefault: undefined, help: 'where the domain worker is reached' },
+  BEARER_KEY: { kind: 'key', byDefault: undefined, help: 'signs bearers; base64 of at least 32 bytes, as the two that follow' },
+  NAME_KEY: { kind: 'key', byDefault: undefined, help: 'makes the IDs of names; must never change' },
+  DOMAIN_ROLES_KEY: { kind: 'key', byDefault: undefined, help: "makes names and passwords of domains' roles in Postgres; must never change" },
+  STORAGE_EMULATOR_HOST: { kind: 'text', byDefault: undefined, help: 'http://host:port of an emulator in place of Cloud Storage' },
+  FIRESTORE_EMULATOR_HOST: { kind: 'text', byDefault: undefined, help: 'host:port of one in place of Firestore' },
+  PUBSUB_EMULATOR_HOST: { kind: 'text', byDefault: undefined, help: 'host:port of one in place of Pub/Sub' },
+} as const satisfies Record<string, Setting>
+
+const TABLE = { ...ANYWHERE, ...ON_GOOGLE_CLOUD }
+
 export type IssuerSetting = {
   readonly issuer: string
   readonly audiences: readonly string[]
@@ -55,7 +83,9 @@ type ValueOf<K extends Kind> = K extends 'text' | 'level'
   ? string
   : K extends 'gap-rule'
   ? 'refuse' | 'accept'
-  : K extends 'port' | 'count' | 'milliseconds' | 'kibibytes' | 'minutes' | 'hours' | 'mebibytes'
+  : K extends 'key'
+  ? Uint8Array
+  : K extends 'port' | 'count' | 'connections' | 'milliseconds' | 'kibibytes' | 'minutes' | 'hours' | 'mebibytes'
     ? number
     : K extends 'flag'
       ? boolean
@@ -65,17 +95,23 @@ type ValueOf<K extends Kind> = K extends 'text' | 'level'
           ? readonly IssuerSetting[]
           : 'allow' | 'deny'
 
-type Name = keyof typeof TABLE
+export type Name = keyof typeof TABLE
 export type Settings = {
   readonly [N in Name]: ValueOf<(typeof TABLE)[N]['kind']> | ((typeof TABLE)[N]['byDefault'] extends undefined ? undefined : never)
 }
 
-export type SettingsAnswer =
-  | { readonly kind: 'settings'; readonly settings: Settings }
+/** With those that cannot be missing. */
+export type SettingsWith<N extends Name> = Settings & { readonly [M in N]: NonNullable<Settings[M]> }
+
+export type SettingsAnswer<N extends Name = never> =
+  | { readonly kind: 'settings'; readonly settings: SettingsWith<N> }
   | { readonly kind: 'faults'; readonly faults: readonly string[] }
 
-/** `presets`: what this way of running sets where the environment says nothing. */
-export function readSettings(environment: Readonly<Record<string, string | undefined>>, presets: Partial<Record<Name, string>> = {}): SettingsAnswer {
+/** `presets`: what this way of running sets where the environment says nothing. `required`: what it cannot do without. */
+export function readSettings<N extends Name = never>(
+  environment: Readonly<Record<string, string | undefined>>,
+  { presets = {}, required = [] }: { readonly presets?: Partial<Record<Name, string>>; readonly required?: readonly N[] } = {},
+): SettingsAnswer<N> {
   const faults: string[] = []
   const values: Record<string, unknown> = {}
   for (const name of Object.keys(TABLE) as Name[]) {
@@ -84,13 +120,14 @@ export function readSettings(environment: Readonly<Record<string, string | undef
     const text = given !== undefined && given !== '' ? given : (presets[name] ?? byDefault)
     if (text === undefined) {
       values[name] = undefined
+      if ((required as readonly Name[]).includes(name)) faults.push(`${name}: is needed here (${TABLE[name].help})`)
       continue
     }
     const parsed = parse(kind, text)
     if ('fault' in parsed) faults.push(`${name}: ${parsed.fault}`)
     else values[name] = parsed.value
   }
-  return faults.length > 0 ? { kind: 'faults', faults } : { kind: 'settings', settings: values as Settings }
+  return faults.length > 0 ? { kind: 'faults', faults } : { kind: 'settings', settings: values as SettingsWith<N> }
 }
 
 type Parsed = { readonly value: unknown } | { readonly fault: string }
@@ -103,6 +140,10 @@ function parse(kind: Kind, text: string): Parsed {
       return wholeNumber(text, 0, 65_535)
     case 'count':
       return wholeNumber(text, 1, 100)
+    case 'connections':
+      return wholeNumber(text, 12, 1_000)
+    case 'key':
+      return key(text)
     case 'minutes':
       return wholeNumber(text, 1, 60 * 24 * 7)
     case 'hours':
@@ -132,6 +173,12 @@ function wholeNumber(text: string, least: number, most: number): Parsed {
   return /^\d+$/.test(text) && value >= least && value <= most ? { value } : { fault: `must be a whole number from ${least} to ${most}` }
 }
 
+/** Says nothing of what was given. */
+function key(text: string): Parsed {
+  const value = Buffer.from(text, 'base64')
+  return /^[A-Za-z0-9+/_-]+=*$/.test(text) && value.length >= 32 ? { value: new Uint8Array(value) } : { fault: 'must be base64 of at least 32 bytes' }
+}
+
 const oneOf = (text: string, allowed: readonly string[], value: unknown): Parsed =>
   allowed.includes(text) ? { value } : { fault: `must be one of ${allowed.join(', ')}` }
 
@@ -155,9 +202,9 @@ function issuers(text: string): Parsed {
   return { value }
 }
 
-/** What `--help` prints: every setting, its default in this way of running, and what it is for. */
+/** What `--help` prints: every setting of one machine, its default in this way of running, and what it is for. */
 export function describeSettings(presets: Partial<Record<Name, string>> = {}): string {
-  const names = Object.keys(TABLE) as Name[]
+  const names = Object.keys(ANYWHERE) as (keyof typeof ANYWHERE)[]
   const width = Math.max(...names.map((name) => name.length))
   return names
     .map((name) => {

@@ -11,7 +11,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { StateIndex } from '#shared/mirror/state-index.ts'
 import type { FoundState } from '#shared/mirror/survey.ts'
 import type { DomainRegistry } from '#shared/ports/domain-registry.ts'
-import { runCloseSessions } from '#functions/scheduled/close-sessions.ts'
+import { runCloseSessions, type ClosedSessions } from '#functions/scheduled/close-sessions.ts'
 import type { ConfigSource } from '#shared/records/domain-record.ts'
 import { Bearers } from '#shared/sessions/bearers.ts'
 import type { Claims } from '#shared/sessions/bearers.ts'
@@ -20,9 +20,11 @@ import { NameIds } from '#shared/sessions/names.ts'
 import { OpenSessions } from '#shared/sessions/open-sessions.ts'
 import type { SessionState } from '#shared/sessions/open-sessions.ts'
 import { SignedTokens } from '#shared/sessions/signed-token.ts'
+import type { AgentDomains } from '#shared/ports/agent-domains.ts'
 import type { AgentGround } from '#shared/ports/agent-ground.ts'
 import { AgentAdmins } from './agent-admins.ts'
 import { agentGround } from './agent-ground.ts'
+import { AgentKeeping } from './agent-keeping.ts'
 import { AgentSessions } from './agent-sessions.ts'
 import { answerUnavailable } from './answers.ts'
 import { Authorizer } from './authorizer.ts'
@@ -30,12 +32,15 @@ import { collectBody, contentKind } from './body.ts'
 import { Origins, preflightHeaders } from './cors.ts'
 import { DomainRoutes } from './domains.ts'
 import { Claims as DomainClaims } from './domains/claims.ts'
+import { ApiAgentDomains } from './domain-agents.ts'
 import { Configurations } from './domains/configurations.ts'
 import type { Rebuilds } from './domains/configurations.ts'
 import { DomainAgent } from './domains/agent.ts'
 import { DomainLogs } from './domains/domain-logs.ts'
 import { Handlers } from './domains/handlers.ts'
 import { SessionIndex } from './domains/session-index.ts'
+import { Healing } from './domains/healing.ts'
+import type { MirrorEvent } from './domains/healing.ts'
 import { InForceDomains } from './domains/in-force.ts'
 import { MisfitReports } from './domains/misfits.ts'
 import { Mirror } from './domains/mirror.ts'
@@ -68,14 +73,23 @@ import { Streams } from './streams.ts'
 export type Api = {
   /** For `http.createServer(api.handler)` and for functions-framework's `http('api', api.handler)`. */
   readonly handler: (req: IncomingMessage, res: ServerResponse) => void
-  /** Ends sessions that were not used for so long; resolves with how many. Rejects where they cannot be looked up. */
-  readonly closeSilentSessions: (silenceMs: number) => Promise<number>
+  /**
+   * Ends sessions that were not used for so long, and goes on with ends whose process is gone; `aloneSinceMs`: since when
+   * this is the only one. Rejects where they cannot be looked up.
+   */
+  readonly closeSilentSessions: (silenceMs: number, aloneSinceMs?: number) => Promise<ClosedSessions>
+  /** Goes on with configurations that were begun so long ago, and not ended: 0 where this is the only process. */
+  readonly resumeConfigurations: (abandonedMs: number) => Promise<void>
+  /** A state is said to have come to an interaction: its rows have it, or a newer one, when this resolves. Rejects when that is not certain. */
+  readonly mirrorOne: (event: MirrorEvent) => Promise<void>
   /** The last life ended without order. `found`: states that its end may have kept from the index of states. */
   readonly recoverMirror: (found: AsyncIterable<FoundState>) => Promise<void>
   /** Whether the tables of domains have all that this process stored. */
   readonly isMirrorCurrent: () => Promise<boolean>
   /** What the gateway of published agents works on. */
   readonly ground: AgentGround
+  /** What runs the agents of domains works on. */
+  readonly agentDomains: AgentDomains
   /** Ends every open stream and its timers; requests that come later are still answered. */
   readonly close: () => void
 }
@@ -85,7 +99,7 @@ export function createApi(parts: ApiParts): Api {
   const origins = new Origins({ settings, domains: claimedDomains(registry) })
   const bearers = new Bearers({ secret: secrets.bearerKey, clock })
   const open = new OpenSessions({ cluster, clock })
-  const sessionIndex = new SessionIndex({ database, clock })
+  const sessionIndex = new SessionIndex({ database, clock, isConfigured: (domain) => registry.get(domain)?.config !== undefined })
   const gate = new Gate(bearers, open, origins, sessionIndex)
   const ids = new NameIds(secrets.nameKey)
   const names = new Names({ ids, cluster })
@@ -111,7 +125,8 @@ export function createApi(parts: ApiParts): Api {
   const sideEffects = new SideEffects({ table, cluster, publicUrl: settings.publicUrl, log })
   const logs = new DomainLogs({ reports, registry })
   const agentParts = { loop: () => loop, reading, queries, ids, effectIds }
-  const handlers = new Handlers({ inForce, worker: parts.worker, logs, agentOf: (domain, key) => new DomainAgent(agentParts, domain, key) })
+  const agentDomains = new ApiAgentDomains({ handlers: () => handlers, logs, inForce })
+  const handlers: Handlers = new Handlers({ inForce, worker: parts.worker, logs, agents: agentDomains, agentOf: (domain, key) => new DomainAgent(agentParts, domain, key) })
   const loop: Loop = { cluster, names, renames: new Renames({ cluster, names }), authorizer, handlers, sideEffects, mirroring }
   const hub = new EventHub({ cluster, sessions: open, clock, log, onUse: (of) => sessionIndex.used(of) })
   inForce.onChange(({ domain }) => hub.reauthorize(domain, (caller, of) => authorizer.may('read', caller, of)))
@@ -120,8 +135,9 @@ export function createApi(parts: ApiParts): Api {
   const closing = new SessionClosing({ cluster, loop, index: sessionIndex, clock, log })
   const sessions = new Sessions({ cluster, loop, names, bearers, idTokens, open, hub, closing, index: sessionIndex, origins, clock, log, bearerOf: gate.bearerOf })
   const admins = new AgentAdmins({ registry, openDomains: settings.openDomains })
-  const agentSessions = new AgentSessions({ cluster, loop, idTokens, effectIds, closing, index: sessionIndex, clock })
-  const agentDoor = { sessions: agentSessions, admins, index: sessionIndex, openDomains: settings.openDomains, publicUrl: settings.publicUrl }
+  const keeping = new AgentKeeping({ cluster, names, effectIds })
+  const agentSessions = new AgentSessions({ cluster, loop, idTokens, effectIds, closing, keeping, index: sessionIndex, clock })
+  const agentDoor = { sessions: agentSessions, keeping, admins, index: sessionIndex, openDomains: settings.openDomains, publicUrl: settings.publicUrl }
   const ground = agentGround({ cluster, loop, reading, authorizer, ids, effectIds, queries, inForce, uploads, origins, ...agentDoor })
   const tokens = new SignedTokens({ secret: secrets.bearerKey, purpose: 'stream', clock })
   const streams = new Streams({ tokens, reading, states, open, origins, publicUrl: settings.publicUrl })
@@ -157,7 +173,6 @@ export function createApi(parts: ApiParts): Api {
       x.broken(error)
     }
   }
-  configurations.resume().catch((error: unknown) => log.error({ err: error }, 'configurations that were being applied could not be looked for'))
   const close = (): void => {
     for (const part of [hub, claims, configurations, misfits, logs, sessionIndex, mirror, index, inForce]) part.close()
   }
@@ -165,9 +180,20 @@ export function createApi(parts: ApiParts): Api {
     for await (const { id, domain } of found) index.add(domain, id)
     configurations.refill()
   }
-  const closeSilentSessions = (silenceMs: number): Promise<number> => runCloseSessions({ index: sessionIndex, closing, nowMs: clock.wallMs(), silenceMs, log })
+  const closeSilentSessions: Api['closeSilentSessions'] = (silenceMs, aloneSinceMs) => runCloseSessions({ index: sessionIndex, closing, clock, silenceMs, aloneSinceMs, log })
   const isMirrorCurrent = async (): Promise<boolean> => (await index.flush()) && (await sessionIndex.flush()) && mirror.isCurrent()
-  return { handler, ground, closeSilentSessions, recoverMirror, isMirrorCurrent, close }
+  const healing = new Healing({ inForce, database, index, mirroring })
+  return {
+    handler,
+    ground,
+    agentDomains,
+    closeSilentSessions,
+    resumeConfigurations: (abandonedMs) => configurations.resume(abandonedMs),
+    mirrorOne: (event) => healing.heal(event),
+    recoverMirror,
+    isMirrorCurrent,
+    close,
+  }
 }
 
 /** Once, when a configuration takes effect: what its module does then has keys made of the report. */
@@ -245,10 +271,15 @@ class Gate {
       return x.problem('forbidden', { detail: 'the bearer is of another domain than the Origin' })
     }
     x.caller = claims
-    this.#uses.used(claims)
     const state = this.#open.state(claims)
-    if (state instanceof Promise) x.settle(state.then((known) => admitted(x, operation, known)))
-    else admitted(x, operation, state)
+    if (state instanceof Promise) x.settle(state.then((known) => this.#admitted(x, operation, claims, known)))
+    else this.#admitted(x, operation, claims, state)
+  }
+
+  #admitted(x: Exchange, operation: Operation, claims: Claims, state: SessionState): void {
+    // One that is closed is nobody's to end any more.
+    if (state !== 'closed') this.#uses.used(claims)
+    admitted(x, operation, state)
   }
 
   /** For the route that can do without a bearer. */

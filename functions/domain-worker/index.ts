@@ -1,4 +1,7 @@
-/** The domain worker: a process of its own, started, and started again, by `npm start`. It tells its parent its port. */
+/**
+ * The domain worker: a process of its own, started, and started again, by `npm start`, which it tells its port; or a service on
+ * Google Cloud.
+ */
 import { availableParallelism } from 'node:os'
 import { randomUUID } from 'node:crypto'
 import { secret } from '#shared/adapters/embedded/data-directory.ts'
@@ -33,7 +36,8 @@ const server = await serveDomainWorker({
   sandboxes,
   host: settings.HOST,
   port: settings.PORT,
-  credentials: sharedSecret(secret(settings.DATA_DIR, 'link.key', 32)),
+  // The libraries of Google Cloud are loaded where they are used.
+  credentials: settings.LINK_ID_TOKENS ? (await import('#functions/google-cloud/compose.ts')).idTokenCredentials(settings) : sharedSecret(secret(settings.DATA_DIR, 'link.key', 32)),
   incarnation: randomUUID() as Incarnation,
 })
 process.send?.({ port: server.port })
@@ -43,6 +47,6 @@ const stop = async (): Promise<void> => {
   await server.close()
   process.exit(0)
 }
-// Signals reach the whole group: the parent decides, so that its api can still be served while it drains.
-process.on('SIGTERM', () => undefined).on('SIGINT', () => undefined)
+// Signals reach the whole group: a parent decides, so that its api can still be served while it drains.
+process.on('SIGTERM', () => process.channel === undefined && void stop()).on('SIGINT', () => undefined)
 process.on('disconnect', () => void stop())

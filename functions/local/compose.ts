@@ -7,13 +7,15 @@ import { join } from 'node:path'
 import { systemClock } from '#shared/adapters/embedded/clock.ts'
 import { leaveCleanMark, takeCleanMark } from '#shared/adapters/embedded/clean-mark.ts'
 import { openColdStorage } from '#shared/adapters/embedded/cold-storage.ts'
-import { lockDataDirectory, secret } from '#shared/adapters/embedded/data-directory.ts'
+import { lockDataDirectory, secret, type DataDirectoryLock } from '#shared/adapters/embedded/data-directory.ts'
 import { openDirectory } from '#shared/adapters/embedded/directory.ts'
 import { openDomainRegistry } from '#shared/adapters/embedded/domain-registry.ts'
 import { openFanOut } from '#shared/adapters/embedded/fan-out.ts'
 import { startPostgres } from '#shared/adapters/embedded/postgres-server.ts'
 import { openUploads } from '#shared/adapters/embedded/uploads.ts'
 import { openDomainProof } from '#shared/adapters/network/domain-proof.ts'
+import { AwaitedServer } from '#shared/adapters/postgres/awaited-server.ts'
+import { connectionLimits } from '#shared/adapters/postgres/database-limits.ts'
 import { openDomainDatabase } from '#shared/adapters/postgres/domain-database.ts'
 import { DomainWorkerClient } from '#shared/link/domain-worker-client.ts'
 import { DirectoryRoutes } from '#shared/link/directory-routes.ts'
@@ -26,9 +28,10 @@ import type { Directory } from '#shared/ports/directory.ts'
 import type { Settings } from '#shared/settings.ts'
 import { Origins } from '#functions/api/cors.ts'
 import { claimedDomains, createApi, type Api } from '#functions/api/index.ts'
+import { DomainAgents } from '#functions/domain-agents/domain-agents.ts'
 import { Gateway } from '#functions/gateway/gateway.ts'
 import { runRetention } from '#functions/scheduled/retention.ts'
-import { LocalPostgres } from '#functions/local/postgres.ts'
+import { Repeated } from '#functions/local/repeated.ts'
 import { Supervisor } from '#functions/local/supervisor.ts'
 import { WatchedChild } from '#functions/local/watched-child.ts'
 import { localRoutes } from '#functions/state-process/local-routes.ts'
@@ -40,7 +43,8 @@ export const PRESETS = { OPEN_DOMAINS: 'true', LOCAL_ISSUER: 'true', CLUSTER_INF
 const LOCK_ATTEMPTS = 10
 const LOCK_PAUSE_MS = 200
 const RETENTION_RUN_MS = 3_600_000
-const CLOSE_SESSIONS_RUN_MS = 60_000
+const CLOSE_SESSIONS_PAUSE_MS = 60_000
+const CLOSE_SESSIONS_RETRY_MS = 1_000
 
 export type Platform = {
   readonly handler: (req: IncomingMessage, res: ServerResponse) => void
@@ -62,9 +66,6 @@ export class DataDirectoryTaken extends Error {
 export async function composePlatform(settings: Settings, log: Log): Promise<Platform> {
   const { DATA_DIR } = settings
   const lock = await lockPatiently(DATA_DIR)
-  if (lock.kind === 'taken') {
-    throw new DataDirectoryTaken(`DATA_DIR ${DATA_DIR} is in use${lock.by ? ` by ${lock.by}` : ''}: stop that one first, or set another DATA_DIR`)
-  }
   const onFault = ({ what, reason }: { what: string; reason: string }): void => log.warn({ what, reason }, 'storage fault')
   const directory = await openDirectory({ folder: join(DATA_DIR, 'directory'), onFault })
   const state = settings.STATE_PROCESSES === 1 ? await inThisProcess(settings, directory, log) : await inProcessesOfTheirOwn(settings, directory, log)
@@ -81,8 +82,8 @@ export async function composePlatform(settings: Settings, log: Log): Promise<Pla
   const registry = await openDomainRegistry({ folder: join(DATA_DIR, 'domains') })
   const origins = new Origins({ settings: apiSettings, domains: claimedDomains(registry) })
   const postgresKey = secret(DATA_DIR, 'postgres.key', 32)
-  const postgres = new LocalPostgres({ start: () => startPostgres({ dataDir: DATA_DIR, key: postgresKey, databaseUrl: settings.DATABASE_URL, log }), log })
-  const database = openDomainDatabase({ admin: postgres.admin, key: postgresKey, log })
+  const postgres = new AwaitedServer({ start: () => startPostgres({ dataDir: DATA_DIR, key: postgresKey, databaseUrl: settings.DATABASE_URL, log }), log })
+  const database = openDomainDatabase({ admin: postgres.admin, key: postgresKey, log, limits: connectionLimits(settings.MAX_DATABASE_CONNECTIONS) })
   const uploads = openUploads({
     folder: join(DATA_DIR, 'uploads'),
     key: secret(DATA_DIR, 'uploads.key', 32),
@@ -117,23 +118,30 @@ export async function composePlatform(settings: Settings, log: Log): Promise<Pla
     clock: systemClock,
     log,
   })
-  const gateway = new Gateway({ ground: api.ground, clock: systemClock, log })
-  const closeSessions = setInterval(() => {
-    api.closeSilentSessions(settings.SESSION_SILENCE_MINUTES * 60_000).catch((error: unknown) => {
-      log.warn({ reason: error instanceof Error ? error.message : 'unknown' }, 'silent sessions could not be closed; the next run does it')
-    })
-  }, CLOSE_SESSIONS_RUN_MS).unref()
+  const domainAgents = new DomainAgents({ domains: api.agentDomains, ground: api.ground, worker, log })
+  const gateway = new Gateway({ ground: domainAgents.ground, clock: systemClock, log })
+  domainAgents.open((transport) => gateway.open(transport))
+  const aloneSinceMs = systemClock.wallMs()
+  const closeSessions = new Repeated({
+    run: async () => (await api.closeSilentSessions(settings.SESSION_SILENCE_MINUTES * 60_000, aloneSinceMs)).left === 0,
+    pauseMs: CLOSE_SESSIONS_PAUSE_MS,
+    firstRetryMs: CLOSE_SESSIONS_RETRY_MS,
+    onFailure: (error) => log.warn({ reason: error instanceof Error ? error.message : 'unknown' }, 'silent sessions could not be closed; the next run does it'),
+  })
+  api.resumeConfigurations(0).catch((error: unknown) => log.error({ err: error }, 'configurations that were being applied could not be looked for'))
   if (!takeCleanMark(DATA_DIR)) recoverMirror(api, state.coldStorage, log)
   return {
     handler: gateway.before(uploads.before(api.handler)),
     attach: (server) => gateway.attach(server),
     missing: () => cluster.missing(),
     endStreams: () => {
+      domainAgents.close()
       gateway.close()
       api.close()
     },
     stop: async () => {
-      clearInterval(closeSessions)
+      closeSessions.stop()
+      domainAgents.close()
       gateway.close()
       api.close()
       await uploads.close()
@@ -222,11 +230,12 @@ function retain(settings: Settings, coldStorage: ColdStorage, log: Log): NodeJS.
   return setInterval(run, RETENTION_RUN_MS).unref()
 }
 
-/** One that is just ending, as after `kill -9` of its parent, is waited for. */
-async function lockPatiently(dataDir: string): Promise<Awaited<ReturnType<typeof lockDataDirectory>>> {
-  for (let attempt = 0; ; attempt++) {
+/** One that is just ending, as after `kill -9` of its parent, is waited for. Throws `DataDirectoryTaken`. */
+export async function lockPatiently(dataDir: string): Promise<DataDirectoryLock & { readonly kind: 'locked' }> {
+  for (let attempt = 1; ; attempt++) {
     const lock = await lockDataDirectory(dataDir)
-    if (lock.kind === 'locked' || attempt === LOCK_ATTEMPTS) return lock
+    if (lock.kind === 'locked') return lock
+    if (attempt > LOCK_ATTEMPTS) throw new DataDirectoryTaken(`DATA_DIR ${dataDir} is in use${lock.by ? ` by ${lock.by}` : ''}: stop that one first, or set another DATA_DIR`)
     await new Promise((resolve) => setTimeout(resolve, LOCK_PAUSE_MS))
   }
 }

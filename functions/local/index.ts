@@ -14,7 +14,7 @@ const ORPHAN_LOOK_MS = 250
 if (process.argv.includes('--help')) {
   process.stdout.write(`npm start runs the platform on this machine. Settings, from the environment:\n\n${describeSettings(PRESETS)}\n`)
 } else {
-  const read = readSettings(process.env, PRESETS)
+  const read = readSettings(process.env, { presets: PRESETS })
   if (read.kind === 'faults') {
     process.stderr.write(`${read.faults.join('\n')}\n`)
     process.exit(1)

@@ -1,5 +1,5 @@
 /**
- * One process of this machine as a child of `npm start`, started again when it dies. It tells its port when it listens.
+ * One process of this machine as a child of ours, started again when it dies. It tells its port when it listens, or has one given.
  *
  * Owns: the child. I1. At most one lives. I2. `onPort(undefined)` comes when it has died, before it is started again.
  */
@@ -8,14 +8,21 @@ import type { Log } from '#shared/log.ts'
 
 /** A child that dies again and again is not started more often than this. */
 const RESTART_MS = 250
-const STOP_MS = 2_000
+/** What it prints is no word of ours: standard output is for the line that says ready. */
+const STANDARD_ERROR = 2
+const STOP_MS = { disconnect: 2_000, SIGTERM: 8_000 }
 
 export type WatchedChildParts = {
   readonly name: string
   /** The module that it runs. */
   readonly entry: URL
+  readonly args?: readonly string[]
+  /** `PORT` among it where the port is given. */
   readonly environment: Readonly<Record<string, string>>
-  readonly onPort: (port: number | undefined) => void
+  /** Undefined: it has died. */
+  readonly onPort?: (port: number | undefined) => void
+  /** How it is asked to end: its parent lets go of it, or a signal. */
+  readonly endBy?: 'disconnect' | 'SIGTERM'
   readonly log: Log
 }
 
@@ -35,16 +42,16 @@ export class WatchedChild {
   }
 
   #start(): void {
-    const { name, entry, environment, onPort, log } = this.#parts
-    const child = fork(entry, [], { env: { ...environment, PORT: '0' }, execArgv: [], stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+    const { name, entry, args = [], environment, onPort, log } = this.#parts
+    const child = fork(entry, args, { env: { PORT: '0', ...environment }, execArgv: [], stdio: ['ignore', STANDARD_ERROR, 'inherit', 'ipc'] })
     this.#child = child
     const startedAt = performance.now()
     child.on('message', (message: { readonly port?: number }) => {
-      if (typeof message.port === 'number') onPort(message.port)
+      if (typeof message.port === 'number') onPort?.(message.port)
     })
     child.once('exit', (code, signal) => {
       this.#child = undefined
-      onPort(undefined)
+      onPort?.(undefined)
       if (this.#stopping) return
       log.error({ name, pid: child.pid, code, signal }, 'a process has died: starting it again')
       this.#again = setTimeout(() => this.#start(), Math.max(0, RESTART_MS - (performance.now() - startedAt)))
@@ -57,14 +64,15 @@ export class WatchedChild {
     clearTimeout(this.#again)
     const child = this.#child
     if (child === undefined) return
+    const { endBy = 'disconnect' } = this.#parts
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS)
+      const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS[endBy])
       child.once('exit', () => {
         clearTimeout(timer)
         resolve()
       })
-      // It ends when its parent lets go of it.
-      if (child.connected) child.disconnect()
+      if (endBy === 'SIGTERM') child.kill('SIGTERM')
+      else if (child.connected) child.disconnect()
       else child.kill('SIGKILL')
     })
   }

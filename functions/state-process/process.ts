@@ -12,10 +12,18 @@ import type { LinkCredentials } from '#shared/link/connect.ts'
 import { Host } from '#functions/state-process/host.ts'
 import { ProcessLinks } from '#functions/state-process/links.ts'
 
+export type StateProcessLinks = {
+  readonly host: string
+  readonly port: number
+  readonly credentials: LinkCredentials
+  /** Where others reach it; undefined: at host and port. */
+  readonly address: string | undefined
+}
+
 export type StateProcessParts = {
   readonly name: string
   /** Where its links come in and go out; undefined: it is the only state process, and its api is in this process. */
-  readonly links: { readonly host: string; readonly port: number; readonly credentials: LinkCredentials } | undefined
+  readonly links: StateProcessLinks | undefined
   readonly gapRule: GapRule
   readonly coldStorage: ColdStorage
   readonly directory: Directory
@@ -35,7 +43,7 @@ export type StateProcess = {
 export async function startStateProcess(parts: StateProcessParts): Promise<StateProcess> {
   const { name, gapRule, coldStorage, directory, fanOut, clock, log } = parts
   const links = parts.links && new ProcessLinks(name, parts.links.credentials)
-  const address = parts.links && links ? `${parts.links.host}:${await links.listen(parts.links.host, parts.links.port)}` : ''
+  const address = parts.links && links ? await listen(links, parts.links) : ''
   let state: Member['state'] = 'joining'
   const announce = (incarnation: Incarnation): void => {
     void directory.announce({ name, incarnation, address, pid: process.pid, state, heartbeat: clock.wallMs() }).then((outcome) => {
@@ -93,4 +101,9 @@ export async function startStateProcess(parts: StateProcessParts): Promise<State
       await directory.leave(name, host.incarnation)
     },
   }
+}
+
+async function listen(links: ProcessLinks, { host, port, address }: StateProcessLinks): Promise<string> {
+  const listening = await links.listen(host, port)
+  return address ?? `${host}:${listening}`
 }

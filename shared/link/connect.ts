@@ -7,8 +7,8 @@ import { LINK_VERSION, stateCodec, type Hello, type LinkMessage } from '#shared/
 
 /** Who may open a link, and how one shows that one may. */
 export interface LinkCredentials {
-  /** Value of the Authorization header. */
-  header(): Promise<string>
+  /** Value of the Authorization header, for a link to `address`. */
+  header(address: string): Promise<string>
   /** Whether it is valid. */
   check(header: string | undefined): Promise<boolean>
 }
@@ -55,7 +55,10 @@ export async function dialWith<Message>(
 ): Promise<void> {
   const { address, hello, credentials, then } = options
   const url = address.includes('://') ? address : `ws://${address}`
-  const socket = new WebSocket(url, { ...SOCKET_OPTIONS, headers: { authorization: await credentials.header() } })
+  const authorization = await credentials.header(address)
+  // Cloud Run takes the signature off the one that it looks at; the other one arrives whole.
+  const headers = { authorization, 'x-serverless-authorization': authorization }
+  const socket = new WebSocket(url, { ...SOCKET_OPTIONS, headers })
   let link: Link<Message> | undefined
   socket.on('error', () => socket.terminate())
   socket.once('close', () => {

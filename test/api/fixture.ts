@@ -17,6 +17,8 @@ export type Composition = {
   readonly start: () => Promise<TestServer>
   /** functions-framework: what its own parsers refuse (broken JSON and paths, encodings) is answered by it. */
   readonly parsersInFront: boolean
+  /** Addresses of files are Cloud Storage's, which has its own answers at them; else the platform serves them. */
+  readonly filesOnCloudStorage?: boolean
 }
 
 let chosen: Composition | undefined

@@ -94,7 +94,7 @@ describe('how a link comes to be', () => {
     ['null', 'null'],
   ])('%s is closed', async (_, first) => {
     const { server, links } = await serve()
-    const socket = new WebSocket(`ws://127.0.0.1:${server.port}`, { headers: { authorization: await OURS.header() } })
+    const socket = new WebSocket(`ws://127.0.0.1:${server.port}`, { headers: { authorization: await OURS.header('') } })
     socket.on('error', () => undefined)
     await once(socket, 'open')
     const closed = once(socket, 'close')
@@ -105,7 +105,7 @@ describe('how a link comes to be', () => {
 
   test('one that says nothing is closed after a while', async () => {
     const { server, links } = await serve()
-    const socket = new WebSocket(`ws://127.0.0.1:${server.port}`, { headers: { authorization: await OURS.header() } })
+    const socket = new WebSocket(`ws://127.0.0.1:${server.port}`, { headers: { authorization: await OURS.header('') } })
     await once(socket, 'open')
     await within(once(socket, 'close'), 'the end of the socket', limits.linkHelloMs + 3_000)
     expect(links).toEqual([])

@@ -1,4 +1,4 @@
-/** The real `npm start`: a process of its own on a folder of its own. */
+/** The real `npm start`, or `npm run start:emulated`: a process of its own on a folder of its own. */
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -10,7 +10,7 @@ import { secret } from '#shared/adapters/embedded/data-directory.ts'
 import { LOCAL_KEY_BYTES, LOCAL_KEY_NAME, signLocalIdToken } from '#shared/sessions/local-issuer.ts'
 import type { TestServer } from '../api/fixture.ts'
 
-const START_MS = 20_000
+const START_MS = 30_000
 
 /** A failure of the tests' own process must not leave them running. */
 const children = new Set<ChildProcess>()
@@ -18,9 +18,18 @@ process.once('exit', () => {
   for (const child of children) child.kill('SIGKILL')
 })
 
-export async function startLocalServer(settings: Readonly<Record<string, string>> = {}): Promise<TestServer> {
+export function startLocalServer(settings: Readonly<Record<string, string>> = {}): Promise<TestServer> {
+  return startServer('index.ts', settings)
+}
+
+/** Emulators, functions and services, on ports of their own. */
+export function startEmulatedServer(settings: Readonly<Record<string, string>> = {}): Promise<TestServer> {
+  return startServer('emulated.ts', settings)
+}
+
+async function startServer(entry: 'index.ts' | 'emulated.ts', settings: Readonly<Record<string, string>>): Promise<TestServer> {
   const folder = await mkdtemp(join(tmpdir(), 'api-local-'))
-  const child = spawn(process.execPath, [join(import.meta.dirname, '../../functions/local/index.ts')], {
+  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', join(import.meta.dirname, '../../functions/local', entry)], {
     env: { ...process.env, PORT: '0', DATA_DIR: folder, LOG_LEVEL: 'warn', UPLOAD_LIMIT_MIB: '1', ...settings },
     stdio: ['ignore', 'pipe', 'inherit'],
   })

@@ -8,7 +8,7 @@
  * are committed; then, when every process knows it, its tables are filled.
  *
  * I1. In force is what was checked as a whole and committed as a whole; what fails leaves the one before in force.
- * I2. What a crash left half done is done from its beginning by the next start, on whatever the database has become.
+ * I2. What a crash left half done is done from its beginning by the next start, or by the schedule, on whatever the database has become.
  * I3. Tables are filled when every process that writes rows knows them: no state is missed in between.
  */
 import { mirrorPlan } from '#shared/domain/mirror-plan.ts'
@@ -85,7 +85,7 @@ export class Configurations {
       const answer = await report.begin({ ...head, tasks: {}, error: parsed.faults as unknown as Json, end: this.#options.clock.wallMs() })
       return begun(answer.kind)
     }
-    const answer = await report.begin({ ...head, tasks: {} })
+    const answer = await report.begin({ ...head, tasks: parsed.isAgent === true ? { agent: ['initializing'] } : {} })
     if (answer.kind === 'stored') this.#begin({ domain, source, config: parsed.config, report })
     return begun(answer.kind)
   }
@@ -95,12 +95,12 @@ export class Configurations {
     return this.#open.has(report)
   }
 
-  /** What a crash has left, at the start. */
-  async resume(): Promise<void> {
-    const { registry, reports } = this.#options
+  /** What a crash has left: that was begun so long ago that whoever began it does not work on it any more. */
+  async resume(abandonedMs: number): Promise<void> {
+    const { registry, reports, clock } = this.#options
     await registry.ready()
     for (const { domain, admin, applying } of registry.all()) {
-      if (applying === undefined) continue
+      if (applying === undefined || this.#open.has(applying.report) || applying.sinceMs > clock.wallMs() - abandonedMs) continue
       const report = reports.of(admin, applying.report)
       this.#open.add(applying.report)
       this.#queue(domain, () => this.#resume(domain, applying, report).finally(() => this.#open.delete(applying.report)))
@@ -364,6 +364,6 @@ class Tasks {
 
   #write(): void {
     const lists = (of: ReadonlyMap<string, string[]>): Json => Object.fromEntries([...of].map(([name, list]) => [name, [...list]]))
-    this.#report?.set([['tasks'], { postgres: { prepare: [...this.#prepare], tables: lists(this.#tables), functions: lists(this.#functions) } }])
+    this.#report?.set([['tasks', 'postgres'], { prepare: [...this.#prepare], tables: lists(this.#tables), functions: lists(this.#functions) }])
   }
 }

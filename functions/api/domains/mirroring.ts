@@ -10,7 +10,7 @@ import type { PatchAnswer, PatchRequest, StateCluster } from '#shared/ports/stat
 import type { InForceAnswer, InForceDomains } from './in-force.ts'
 import type { Mirror, MirrorOutcome } from './mirror.ts'
 
-type Stored = PatchAnswer & { readonly kind: 'stored' }
+type Stored = Pick<PatchAnswer & { readonly kind: 'stored' }, 'ii' | 'replayed' | 'state'>
 
 export class Mirroring {
   readonly #inForce: InForceDomains

@@ -32,7 +32,7 @@ export type FirestoreDomainRegistryOptions = {
 const MOVED_ON = new Set<unknown>([5, 6, 9])
 const CLOSED = { kind: 'failed', reason: 'the registry is closed' } as const
 
-export function openDomainRegistry({ client, collection: path = 'domains', takesMs = 5_000, onFault = () => {} }: FirestoreDomainRegistryOptions): DomainRegistry {
+export function openDomainRegistry({ client, collection: path = 'domains', takesMs = 2_000, onFault = () => {} }: FirestoreDomainRegistryOptions): DomainRegistry {
   const collection = client.collection(path)
   const calls = new CallsUnderWay()
   const records = new Map<string, DomainRecord>()
@@ -62,7 +62,9 @@ export function openDomainRegistry({ client, collection: path = 'domains', takes
     try {
       const found = await answered(documentOf(domain).get(), limits.storageRequestMs)
       if (!found.exists) return { kind: 'none' }
-      return { kind: 'record', record: parseDomainRecord(String(found.get('record'))) }
+      const record = parseDomainRecord(String(found.get('record')))
+      keep(record)
+      return { kind: 'record', record }
     } catch (error) {
       return { kind: 'failed', reason: reasonOf(error) }
     }

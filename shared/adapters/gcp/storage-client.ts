@@ -4,7 +4,7 @@
  * `timeout` does not reach its requests (8.4.0): the adapters keep the time, see storage-object.ts.
  */
 import { IdempotencyStrategy, Storage } from '@google-cloud/storage'
-import { GoogleAuth } from 'google-auth-library'
+import { GoogleAuth, Impersonated } from 'google-auth-library'
 
 export type StorageClientOptions = {
   /** Undefined: the client asks its environment. */
@@ -13,6 +13,15 @@ export type StorageClientOptions = {
   readonly apiEndpoint?: string
   /** What signs addresses; undefined: the service account that the process runs as, by IAM. */
   readonly credentials?: { readonly client_email: string; readonly private_key: string }
+}
+
+const PLATFORM = 'https://www.googleapis.com/auth/cloud-platform'
+
+/** One that signs as another service account, by IAM: addresses can do no more than that account. Rejects where this process has no account. */
+export async function openSignerClient({ projectId, account }: { readonly projectId: string; readonly account: string }): Promise<Storage> {
+  const sourceClient = await new GoogleAuth({ scopes: [PLATFORM] }).getClient()
+  const authClient = new Impersonated({ sourceClient, targetPrincipal: account, targetScopes: [PLATFORM], lifetime: 3_600, delegates: [] })
+  return new Storage({ projectId, authClient: new GoogleAuth({ authClient }) })
 }
 
 export function openStorageClient({ projectId, apiEndpoint, credentials }: StorageClientOptions): Storage {

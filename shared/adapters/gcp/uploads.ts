@@ -18,6 +18,8 @@ import { answered, codeOf, createObject, readObject, reasonOf } from './storage-
 export type GcsUploadsOptions = {
   /** See storage-client.ts. */
   readonly client: Storage
+  /** What signs addresses; undefined: `client`. */
+  readonly signer?: Storage
   readonly bucket: string
   readonly limitBytes: number
   readonly clock: { wallMs(): number }
@@ -25,8 +27,9 @@ export type GcsUploadsOptions = {
 
 const NAME = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
-export function openUploads({ client, bucket: bucketName, limitBytes, clock }: GcsUploadsOptions): Uploads {
+export function openUploads({ client, signer = client, bucket: bucketName, limitBytes, clock }: GcsUploadsOptions): Uploads {
   const bucket = client.bucket(bucketName)
+  const signing = signer.bucket(bucketName)
   const calls = new CallsUnderWay()
   const checked = (name: UploadName): UploadName => {
     assert(NAME.test(name), `not the name of an upload: ${name}`)
@@ -35,7 +38,7 @@ export function openUploads({ client, bucket: bucketName, limitBytes, clock }: G
   const sign = async (name: UploadName, of: Signed): Promise<string | Failed> => {
     const now = clock.wallMs()
     try {
-      const [url] = await answered(bucket.file(name).getSignedUrl({ version: 'v4', accessibleAt: now, expires: now + limits.uploadAddressMs, ...of }), limits.storageRequestMs)
+      const [url] = await answered(signing.file(name).getSignedUrl({ version: 'v4', accessibleAt: now, expires: now + limits.uploadAddressMs, ...of }), limits.storageRequestMs)
       return url
     } catch (error) {
       return { kind: 'failed', reason: reasonOf(error) }

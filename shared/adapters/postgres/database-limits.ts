@@ -68,6 +68,11 @@ export const databaseLimits: DatabaseLimits = {
   sweepMs: 30_000,
 }
 
+/** The same shares for tenants with another number of connections, 12 at least. */
+export function connectionLimits(connections: number): Partial<DatabaseLimits> {
+  return { connections, tenantConnections: Math.floor(connections * (databaseLimits.tenantConnections / databaseLimits.connections)) }
+}
+
 export function checkDatabaseLimits(limits: DatabaseLimits): void {
   assert(limits.tenantConnections + limits.maintenanceConnections < limits.connections, 'tenants must leave connections for writes')
   assert(limits.tenantConnectionsPerDomain < limits.tenantConnections, 'one domain must leave connections for others')

@@ -38,7 +38,7 @@ export class DirectLink {
   }
 
   static async open(dataDir: string, address: string): Promise<DirectLink> {
-    const authorization = await sharedSecret(secret(dataDir, 'link.key', 32)).header()
+    const authorization = await sharedSecret(secret(dataDir, 'link.key', 32)).header('')
     const socket = new WebSocket(`ws://${address}`, { headers: { authorization } })
     await emitted(socket, 'open')
     const link = new DirectLink(socket)

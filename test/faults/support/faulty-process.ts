@@ -40,7 +40,7 @@ process.send!({ kind: 'ready for addresses' })
 await told
 const stateProcess = await startStateProcess({
   name,
-  links: { host: '127.0.0.1', port: 0, credentials: sharedSecret(secret(dataDir, 'link.key', 32)) },
+  links: { host: '127.0.0.1', port: 0, credentials: sharedSecret(secret(dataDir, 'link.key', 32)), address: undefined },
   gapRule: 'refuse',
   coldStorage,
   directory,

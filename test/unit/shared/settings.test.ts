@@ -1,13 +1,15 @@
 import { describe, expect, test } from '@jest/globals'
-import { describeSettings, readSettings, type Settings } from '#shared/settings.ts'
+import { describeSettings, readSettings, type Name, type Settings } from '#shared/settings.ts'
 
-function settingsOf(environment: Record<string, string>, presets: Parameters<typeof readSettings>[1] = {}): Settings {
-  const read = readSettings(environment, presets)
+type Presets = Partial<Record<Name, string>>
+
+function settingsOf(environment: Record<string, string>, presets: Presets = {}): Settings {
+  const read = readSettings(environment, { presets })
   if (read.kind === 'faults') throw new Error(read.faults.join('\n'))
   return read.settings
 }
-const faultsOf = (environment: Record<string, string>, presets: Parameters<typeof readSettings>[1] = {}): readonly string[] => {
-  const read = readSettings(environment, presets)
+const faultsOf = (environment: Record<string, string>, presets: Presets = {}): readonly string[] => {
+  const read = readSettings(environment, { presets })
   return read.kind === 'faults' ? read.faults : []
 }
 
@@ -40,12 +42,22 @@ test('all faults are named at once, each with its setting', () => {
   expect(faults[0]).toBe('PORT: must be a whole number from 0 to 65535')
 })
 
+test('what is needed and missing is named; an empty text is missing', () => {
+  const read = readSettings({ NAME_KEY: '', UPLOADS_BUCKET: 'u' }, { required: ['NAME_KEY', 'UPLOADS_BUCKET', 'GOOGLE_CLOUD_PROJECT'] })
+  const faults = read.kind === 'faults' ? read.faults.map((fault) => fault.split(':')[0]) : []
+  expect(faults).toEqual(['GOOGLE_CLOUD_PROJECT', 'NAME_KEY'])
+})
+
 test('a preset that is wrong is a fault as well', () => expect(faultsOf({}, { PORT: 'x' })).toHaveLength(1))
 
 describe('values', () => {
   test.each(['-1', '1.5', '1e3', ' 80', '0x50', 'NaN', '٣'])('no port: %j', (PORT) => expect(faultsOf({ PORT })).toHaveLength(1))
   test.each(['0', '80', '65535'])('a port: %s', (PORT) => expect(settingsOf({ PORT }).PORT).toBe(Number(PORT)))
   test.each(['1', 'TRUE', 'on'])('no flag: %s', (OPEN_DOMAINS) => expect(faultsOf({ OPEN_DOMAINS })).toHaveLength(1))
+  test.each(['short', '~'.repeat(64), 'YWJj'.repeat(9)])('no key: %s, and the fault does not say it', (NAME_KEY) => {
+    expect(faultsOf({ NAME_KEY })).toEqual(['NAME_KEY: must be base64 of at least 32 bytes'])
+  })
+  test('a key', () => expect(settingsOf({ NAME_KEY: Buffer.alloc(48, 7).toString('base64') }).NAME_KEY).toEqual(new Uint8Array(48).fill(7)))
   test('a list', () => expect(settingsOf({ CORS_ORIGINS: ' https://a.example , ,https://b.example' }).CORS_ORIGINS).toEqual(['https://a.example', 'https://b.example']))
 
   test('issuers', () => {
@@ -70,10 +82,11 @@ describe('values', () => {
   ])('issuers %s: %s', (ISSUERS, fault) => expect(faultsOf({ ISSUERS })).toEqual([expect.stringContaining(`ISSUERS: ${fault}`)]))
 })
 
-test('help names every setting with what it is for, and the default of this way of running', () => {
+test('help names every setting of one machine with what it is for, and the default of this way of running', () => {
   const help = describeSettings({ OPEN_DOMAINS: 'true' })
   const lines = help.split('\n')
-  expect(lines.map((line) => line.trim().split(/\s+/)[0])).toEqual(Object.keys(settingsOf({})))
+  const names = Object.keys(settingsOf({}))
+  expect(lines.map((line) => line.trim().split(/\s+/)[0])).toEqual(names.slice(0, names.indexOf('GOOGLE_CLOUD_PROJECT')))
   for (const line of lines) expect(line).toMatch(/^ {2}[A-Z_]+ +\S.{10,}/)
   expect(lines.find((line) => line.includes('OPEN_DOMAINS'))).toMatch(/\(true\)$/)
   expect(describeSettings().split('\n').find((line) => line.includes('OPEN_DOMAINS'))).toMatch(/\(false\)$/)

@@ -32,7 +32,7 @@ const TYPES_ALSO_FROM: Readonly<Record<string, readonly string[]>> = {
 }
 
 /** What a process is started with, or loaded by: it alone reads the environment. */
-const isEntry = (path: string): boolean => /^functions\/(?:[a-z-]+\/)?index\.ts$/.test(path) || /^functions\/[a-z-]+\/target\.ts$/.test(path) || path.startsWith('functions/commands/') || path === 'emulators/index.ts'
+const isEntry = (path: string): boolean => /^functions\/(?:[a-z-]+\/)?index\.ts$/.test(path) || /^functions\/[a-z-]+\/target\.ts$/.test(path) || path.startsWith('functions/commands/') || path === 'functions/local/emulated.ts' || path === 'emulators/index.ts'
 /** Chooses adapters and puts rooms of functions/ together. */
 const isComposition = (path: string): boolean => isEntry(path) || /^functions\/[a-z-]+\/compose\.ts$/.test(path)
 

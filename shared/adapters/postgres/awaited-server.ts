@@ -1,7 +1,7 @@
 /**
- * The Postgres of `npm start`: started beside everything else, tried again until it is there.
+ * A Postgres that is started or looked for beside everything else, and tried again until it is there.
  *
- * Owns: the server, if it is one of ours. Does not own: connections to it. Talks to: the embedded adapter.
+ * Owns: the server, if it is one of ours. Does not own: connections to it. Talks to: whatever starts or finds it.
  *
  * I1. Nothing waits for it but what needs it: patches of domains without a configuration never do.
  */
@@ -10,16 +10,16 @@ import type { Log } from '#shared/log.ts'
 const RETRY_MS = 5_000
 
 type Server<A> = { readonly admin: A; stop(): Promise<void> }
-export type LocalPostgresOptions<A> = { readonly start: () => Promise<Server<A>>; readonly log: Log }
+export type AwaitedServerOptions<A> = { readonly start: () => Promise<Server<A>>; readonly log: Log }
 
-export class LocalPostgres<A> {
+export class AwaitedServer<A> {
   readonly admin: Promise<A>
-  readonly #options: LocalPostgresOptions<A>
+  readonly #options: AwaitedServerOptions<A>
   readonly #starting: Promise<Server<A> | undefined>
   #isStopping = false
   #wake: () => void = () => undefined
 
-  constructor(options: LocalPostgresOptions<A>) {
+  constructor(options: AwaitedServerOptions<A>) {
     this.#options = options
     const admin = Promise.withResolvers<A>()
     this.admin = admin.promise
@@ -39,7 +39,7 @@ export class LocalPostgres<A> {
         onStarted(server)
         return server
       } catch (error) {
-        this.#options.log.error({ reason: error instanceof Error ? error.message : String(error) }, 'Postgres did not start: domains with a configuration cannot be served until it does')
+        this.#options.log.error({ reason: error instanceof Error ? error.message : String(error) }, 'Postgres is not there: domains with a configuration cannot be served until it does')
         await new Promise<void>((resolve) => {
           const timer = setTimeout(resolve, RETRY_MS).unref()
           this.#wake = () => {

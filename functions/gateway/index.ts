@@ -1,0 +1,43 @@
+/** The gateway on Google Cloud: published agents, and the REST API, on one port. */
+import { createServer } from 'node:http'
+import { systemClock } from '#shared/adapters/embedded/clock.ts'
+import { dieLoudly } from '#shared/die-loudly.ts'
+import { openLog } from '#shared/log.ts'
+import { readSettings } from '#shared/settings.ts'
+import { composeApi, NEEDED } from '#functions/api/compose.ts'
+import { Gateway } from './gateway.ts'
+
+/** Cloud Run gives 10 s. */
+const STOP_MS = 9_000
+
+const read = readSettings(process.env, { required: [...NEEDED, 'BEARER_KEY', 'DOMAIN_WORKER_URL'] })
+if (read.kind === 'faults') {
+  process.stderr.write(`${read.faults.join('\n')}\n`)
+  process.exit(1)
+}
+const { settings } = read
+const log = openLog({ level: settings.LOG_LEVEL, service: 'gateway' })
+dieLoudly(log)
+// A child of `npm run start:emulated`, which is gone.
+process.on('disconnect', () => process.exit(0))
+const { api, stop: stopApi } = await composeApi({ settings, name: 'gateway', bearerKey: settings.BEARER_KEY, log })
+const gateway = new Gateway({ ground: api.ground, clock: systemClock, log })
+const server = createServer(gateway.before(api.handler))
+gateway.attach(server)
+server.listen(settings.PORT, settings.HOST)
+
+let isStopping = false
+const stop = async (): Promise<void> => {
+  if (isStopping) return
+  isStopping = true
+  setTimeout(() => process.exit(1), STOP_MS).unref()
+  server.close()
+  gateway.close()
+  api.close()
+  server.closeIdleConnections()
+  await stopApi()
+  process.exit(0)
+}
+process.on('SIGTERM', () => void stop())
+// Ctrl-C reaches the whole group: whoever is our parent decides.
+process.on('SIGINT', () => process.channel === undefined && void stop())
