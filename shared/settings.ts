@@ -141,7 +141,7 @@ function parse(kind: Kind, text: string): Parsed {
     case 'count':
       return wholeNumber(text, 1, 100)
     case 'connections':
-      return wholeNumber(text, 12, 1_000)
+      return wholeNumber(text, 8, 1_000)
     case 'key':
       return key(text)
     case 'minutes':

@@ -1,14 +1,14 @@
 # One account a part; none has a key. What each may do stands beside the thing that it may do it with.
 #
-#   api, gateway       -> state processes, domain worker, directory, uploads, database, secrets
+#   api, gateway       -> state processes, domain worker, directory, uploads, database, secrets, cold storage (reads: which states there are)
 #   state-process      -> state processes, cold storage (reads, creates; deletes replaced checkpoints), directory, topic patches
-#   mirror             -> state processes (reads what a message leaves out), directory, database
-#   close-sessions     -> state processes, domain worker, directory, name key
+#   mirror             -> state processes, directory, configurations in uploads, database, cold storage (as api)
+#   close-sessions     -> what api may, but for bearers: it runs close scripts, and ends reconfigurations that were left
 #   retention          -> cold storage (reads; deletes below leaders/ only)
 #   domain-worker      -> nothing
 #   pubsub-push        -> may call mirror, retention, close-sessions
-#   database           -> the login of api, gateway and mirror in Postgres, which impersonate it
-#   uploads-signer     -> signs addresses of uploads for api and gateway: an address can do no more than this account
+#   database           -> the login of api, gateway, mirror and close-sessions in Postgres, which impersonate it
+#   uploads-signer     -> signs addresses of uploads for api, gateway and close-sessions: an address can do no more than this account
 
 locals {
   parts = {
@@ -40,8 +40,10 @@ resource "google_service_account_iam_member" "impersonation" {
     api_database     = { account = "database", by = "api" }
     gateway_database = { account = "database", by = "gateway" }
     mirror_database  = { account = "database", by = "mirror" }
+    close_database   = { account = "database", by = "close-sessions" }
     api_signer       = { account = "uploads-signer", by = "api" }
     gateway_signer   = { account = "uploads-signer", by = "gateway" }
+    close_signer     = { account = "uploads-signer", by = "close-sessions" }
   }
 
   service_account_id = google_service_account.part[each.value.account].name

@@ -22,7 +22,7 @@ resource "google_project_iam_member" "directory" {
     gateway        = "roles/datastore.user"
     state-process  = "roles/datastore.user"
     mirror         = "roles/datastore.viewer"
-    close-sessions = "roles/datastore.viewer"
+    close-sessions = "roles/datastore.user"
   }
 
   project = var.project_id

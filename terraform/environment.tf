@@ -19,11 +19,18 @@ locals {
       FAN_OUT_TOPIC        = google_pubsub_topic.patches.name
       STATE_PROCESSES      = tostring(length(var.state_process_names))
       GAP_RULE             = var.gap_rule
+      LINK_ID_TOKENS       = "true"
+      LINK_CALLERS         = join(",", [for part in ["state-process", "api", "gateway", "mirror", "close-sessions"] : google_service_account.part[part].email])
     }
 
+    # It cannot fetch keys: Cloud Run has checked the signature of what it lets in.
     domain-worker = {
-      HOST      = "0.0.0.0"
-      LOG_LEVEL = var.log_level
+      HOST           = "0.0.0.0"
+      LOG_LEVEL      = var.log_level
+      ADDRESS        = local.address["domain-worker"]
+      LINK_ID_TOKENS = "true"
+      LINK_CALLERS   = join(",", [for part in ["api", "gateway", "close-sessions"] : google_service_account.part[part].email])
+      ID_TOKEN_KEYS  = "front"
     }
 
     gateway = {
@@ -32,6 +39,8 @@ locals {
       GOOGLE_CLOUD_PROJECT     = var.project_id
       FIRESTORE_DATABASE       = google_firestore_database.directory.name
       STATE_PROCESSES          = tostring(length(var.state_process_names))
+      COLD_STORAGE_BUCKET      = google_storage_bucket.cold_storage.name
+      LINK_ID_TOKENS           = "true"
       DOMAIN_WORKER_URL        = local.address["domain-worker"]
       UPLOADS_BUCKET           = google_storage_bucket.uploads.name
       UPLOADS_SIGNER           = google_service_account.part["uploads-signer"].email
@@ -52,6 +61,8 @@ locals {
       GOOGLE_CLOUD_PROJECT     = var.project_id
       FIRESTORE_DATABASE       = google_firestore_database.directory.name
       STATE_PROCESSES          = tostring(length(var.state_process_names))
+      COLD_STORAGE_BUCKET      = google_storage_bucket.cold_storage.name
+      LINK_ID_TOKENS           = "true"
       DOMAIN_WORKER_URL        = local.address["domain-worker"]
       UPLOADS_BUCKET           = google_storage_bucket.uploads.name
       UPLOADS_SIGNER           = google_service_account.part["uploads-signer"].email
@@ -72,6 +83,9 @@ locals {
       GOOGLE_CLOUD_PROJECT     = var.project_id
       FIRESTORE_DATABASE       = google_firestore_database.directory.name
       STATE_PROCESSES          = tostring(length(var.state_process_names))
+      COLD_STORAGE_BUCKET      = google_storage_bucket.cold_storage.name
+      LINK_ID_TOKENS           = "true"
+      UPLOADS_BUCKET           = google_storage_bucket.uploads.name
       CLOUD_SQL_INSTANCE       = google_sql_database_instance.mirror.connection_name
       CLOUD_SQL_USER           = google_sql_user.platform.name
       DATABASE_NAME            = "postgres"
@@ -87,12 +101,23 @@ locals {
     }
 
     close-sessions = {
-      NODE_ENV             = "production"
-      LOG_LEVEL            = var.log_level
-      GOOGLE_CLOUD_PROJECT = var.project_id
-      FIRESTORE_DATABASE   = google_firestore_database.directory.name
-      STATE_PROCESSES      = tostring(length(var.state_process_names))
-      DOMAIN_WORKER_URL    = local.address["domain-worker"]
+      NODE_ENV                 = "production"
+      LOG_LEVEL                = var.log_level
+      GOOGLE_CLOUD_PROJECT     = var.project_id
+      FIRESTORE_DATABASE       = google_firestore_database.directory.name
+      STATE_PROCESSES          = tostring(length(var.state_process_names))
+      COLD_STORAGE_BUCKET      = google_storage_bucket.cold_storage.name
+      LINK_ID_TOKENS           = "true"
+      DOMAIN_WORKER_URL        = local.address["domain-worker"]
+      UPLOADS_BUCKET           = google_storage_bucket.uploads.name
+      UPLOADS_SIGNER           = google_service_account.part["uploads-signer"].email
+      UPLOAD_LIMIT_MIB         = tostring(var.upload_limit_mib)
+      CLOUD_SQL_INSTANCE       = google_sql_database_instance.mirror.connection_name
+      CLOUD_SQL_USER           = google_sql_user.platform.name
+      DATABASE_NAME            = "postgres"
+      MAX_DATABASE_CONNECTIONS = tostring(var.database.connections_per_instance)
+      PUBLIC_URL               = "https://${var.host}"
+      AUTHORIZE_DEFAULT        = var.authorize_default
     }
   }
 
@@ -119,7 +144,8 @@ locals {
     retention = {}
 
     close-sessions = {
-      NAME_KEY = { secret = "name-key", version = "1" }
+      NAME_KEY         = { secret = "name-key", version = "1" }
+      DOMAIN_ROLES_KEY = { secret = "domain-roles-key", version = "1" }
     }
   }
 }

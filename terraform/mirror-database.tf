@@ -72,7 +72,7 @@ resource "google_sql_database_instance" "mirror" {
     ignore_changes = [settings[0].disk_size]
 
     precondition {
-      condition     = (var.sizes.api.most + var.sizes.gateway.most + var.sizes.mirror.most) * var.database.connections_per_instance < var.database.connections - 10
+      condition     = (var.sizes.api.most + var.sizes.gateway.most + var.sizes.mirror.most + 1) * var.database.connections_per_instance < var.database.connections - 10
       error_message = "Instances x connections_per_instance must stay below the server's connections, with 10 kept for maintenance."
     }
   }

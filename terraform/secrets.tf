@@ -18,6 +18,7 @@ resource "google_secret_manager_secret_iam_member" "reader" {
     gateway_operator = { secret = "operator-token", part = "gateway" }
     mirror_roles     = { secret = "domain-roles-key", part = "mirror" }
     close_name       = { secret = "name-key", part = "close-sessions" }
+    close_roles      = { secret = "domain-roles-key", part = "close-sessions" }
   }
 
   secret_id = each.value.secret

@@ -26,6 +26,12 @@ resource "google_storage_bucket_iam_member" "cold_storage" {
     state_process_reads   = { role = "roles/storage.objectViewer", part = "state-process" }
     state_process_creates = { role = "roles/storage.objectCreator", part = "state-process" }
     retention_reads       = { role = "roles/storage.objectViewer", part = "retention" }
+
+    # Which states there are, where Postgres has lost it.
+    api_reads            = { role = "roles/storage.objectViewer", part = "api" }
+    gateway_reads        = { role = "roles/storage.objectViewer", part = "gateway" }
+    mirror_reads         = { role = "roles/storage.objectViewer", part = "mirror" }
+    close_sessions_reads = { role = "roles/storage.objectViewer", part = "close-sessions" }
   }
 
   bucket = google_storage_bucket.cold_storage.name
@@ -119,6 +125,9 @@ resource "google_storage_bucket_iam_member" "uploads" {
     gateway_creates = { role = "roles/storage.objectCreator", part = "gateway" }
     signer_reads    = { role = "roles/storage.objectViewer", part = "uploads-signer" }
     signer_creates  = { role = "roles/storage.objectCreator", part = "uploads-signer" }
+    mirror_reads    = { role = "roles/storage.objectViewer", part = "mirror" }
+    close_reads     = { role = "roles/storage.objectViewer", part = "close-sessions" }
+    close_creates   = { role = "roles/storage.objectCreator", part = "close-sessions" }
   }
 
   bucket = google_storage_bucket.uploads.name

@@ -20,7 +20,7 @@ import { coldStorageOf, directoryOf, idTokenCredentials, postgresOf, uploadsOf }
 import { createApi, type Api } from './index.ts'
 
 /** What none of these parts can do without. */
-export const NEEDED = ['GOOGLE_CLOUD_PROJECT', 'COLD_STORAGE_BUCKET', 'UPLOADS_BUCKET', 'NAME_KEY', 'DOMAIN_ROLES_KEY'] as const
+export const NEEDED = ['GOOGLE_CLOUD_PROJECT', 'COLD_STORAGE_BUCKET', 'UPLOADS_BUCKET', 'DOMAIN_ROLES_KEY'] as const
 
 export type ComposedApi = {
   readonly api: Api
@@ -35,13 +35,14 @@ export type ComposeOptions = {
   readonly settings: SettingsWith<(typeof NEEDED)[number]>
   /** Who dials state processes and the domain worker. */
   readonly name: string
-  /** A part without a door of its own signs and verifies no bearer: any key will do. */
+  /** For what a part does not do any key will do: without a door it signs and verifies no bearer, without handlers it needs no name. */
   readonly bearerKey: Uint8Array
+  readonly nameKey: Uint8Array
   readonly log: Log
 }
 
 /** Rejects where what signs addresses of uploads cannot be used. */
-export async function composeApi({ settings, name, bearerKey, log }: ComposeOptions): Promise<ComposedApi> {
+export async function composeApi({ settings, name, bearerKey, nameKey, log }: ComposeOptions): Promise<ComposedApi> {
   const uploads = await uploadsOf(settings)
   const { directory, registry, close: closeDirectory } = directoryOf(settings, log)
   const coldStorage = coldStorageOf(settings)
@@ -71,7 +72,7 @@ export async function composeApi({ settings, name, bearerKey, log }: ComposeOpti
     },
     secrets: {
       bearerKey,
-      nameKey: settings.NAME_KEY,
+      nameKey,
       localIssuerKey: settings.LOCAL_ISSUER ? secret(settings.DATA_DIR, 'local-issuer.key', 32) : undefined,
       operatorToken: settings.OPERATOR_TOKEN,
     },
@@ -89,7 +90,7 @@ export async function composeApi({ settings, name, bearerKey, log }: ComposeOpti
   return {
     api,
     missing,
-    ready: untilNothing(missing),
+    ready: untilNothing(missing, log),
     stop: async () => {
       api.close()
       await api.isMirrorCurrent()
@@ -104,6 +105,7 @@ export async function composeApi({ settings, name, bearerKey, log }: ComposeOpti
   }
 }
 
-async function untilNothing(missing: () => readonly string[]): Promise<void> {
+async function untilNothing(missing: () => readonly string[], log: Log): Promise<void> {
+  if (missing().length > 0) log.info({ missing: missing() }, 'composed, and not ready yet')
   while (missing().length > 0) await new Promise((resolve) => setTimeout(resolve, limits.readyLookMs))
 }

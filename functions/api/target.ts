@@ -14,10 +14,11 @@ export async function openApiTarget(): Promise<Handler> {
 }
 
 async function onGoogleCloud(): Promise<Handler> {
-  const read = readSettings(process.env, { required: [...NEEDED, 'BEARER_KEY', 'DOMAIN_WORKER_URL'] })
+  const read = readSettings(process.env, { required: [...NEEDED, 'BEARER_KEY', 'NAME_KEY', 'DOMAIN_WORKER_URL'] })
   if (read.kind === 'faults') throw new Error(read.faults.join('; '))
   const { settings } = read
-  const { api, ready } = await composeApi({ settings, name: 'api', bearerKey: settings.BEARER_KEY, log: openLog({ level: settings.LOG_LEVEL, service: 'api' }) })
+  const log = openLog({ level: settings.LOG_LEVEL, service: 'api' })
+  const { api, ready } = await composeApi({ settings, name: 'api', bearerKey: settings.BEARER_KEY, nameKey: settings.NAME_KEY, log })
   await ready
   return api.handler
 }

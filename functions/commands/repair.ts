@@ -1,5 +1,5 @@
 /**
- * `npm run repair -- --id UUID [--accept]`: what cold storage holds of a state, and an operator's word that what lies
+ * `npm run repair -- --id UUID [--accept]`, on DATA_DIR or, with GOOGLE_CLOUD_PROJECT and COLD_STORAGE_BUCKET, on a bucket: what cold storage holds of a state, and an operator's word that what lies
  * behind missing interactions counts for nobody.
  *
  * The word is one create-only object; the platform may run meanwhile, and serves the state with the next request.
@@ -14,13 +14,17 @@ import { readSettings } from '#shared/settings.ts'
 
 const { values } = parseArgs({ options: { id: { type: 'string' }, accept: { type: 'boolean', default: false } } })
 const id = parseStateId(values.id ?? '')
-const read = readSettings(process.env)
+const isOnGoogleCloud = process.env['COLD_STORAGE_BUCKET'] !== undefined
+const read = readSettings(process.env, { required: isOnGoogleCloud ? ['GOOGLE_CLOUD_PROJECT', 'COLD_STORAGE_BUCKET'] : [] })
 if (id === undefined || read.kind === 'faults') {
   process.stderr.write(read.kind === 'faults' ? `${read.faults.join('\n')}\n` : 'usage: npm run repair -- --id UUID [--accept]\n')
   process.exit(1)
 }
 
-const coldStorage = await openColdStorage({ directory: join(read.settings.DATA_DIR, 'cold-storage') })
+const coldStorage =
+  isOnGoogleCloud
+    ? (await import('#functions/google-cloud/compose.ts')).coldStorageOf(read.settings)
+    : await openColdStorage({ directory: join(read.settings.DATA_DIR, 'cold-storage') })
 const names = async (prefix: string): Promise<readonly string[]> => {
   const outcome = await coldStorage.list(prefix)
   if (outcome.kind === 'failed') throw new Error(outcome.reason)

@@ -10,7 +10,7 @@ import { Gateway } from './gateway.ts'
 /** Cloud Run gives 10 s. */
 const STOP_MS = 9_000
 
-const read = readSettings(process.env, { required: [...NEEDED, 'BEARER_KEY', 'DOMAIN_WORKER_URL'] })
+const read = readSettings(process.env, { required: [...NEEDED, 'BEARER_KEY', 'NAME_KEY', 'DOMAIN_WORKER_URL'] })
 if (read.kind === 'faults') {
   process.stderr.write(`${read.faults.join('\n')}\n`)
   process.exit(1)
@@ -20,7 +20,7 @@ const log = openLog({ level: settings.LOG_LEVEL, service: 'gateway' })
 dieLoudly(log)
 // A child of `npm run start:emulated`, which is gone.
 process.on('disconnect', () => process.exit(0))
-const { api, stop: stopApi } = await composeApi({ settings, name: 'gateway', bearerKey: settings.BEARER_KEY, log })
+const { api, stop: stopApi } = await composeApi({ settings, name: 'gateway', bearerKey: settings.BEARER_KEY, nameKey: settings.NAME_KEY, log })
 const gateway = new Gateway({ ground: api.ground, clock: systemClock, log })
 const server = createServer(gateway.before(api.handler))
 gateway.attach(server)

@@ -10,7 +10,7 @@ export async function openMirrorTarget(): Promise<(event: CloudEventLike) => Pro
   if (read.kind === 'faults') throw new Error(read.faults.join('; '))
   const { settings } = read
   const log = openLog({ level: settings.LOG_LEVEL, service: 'mirror' })
-  const { api, ready } = await composeApi({ settings, name: 'mirror', bearerKey: randomBytes(32), log })
+  const { api, ready } = await composeApi({ settings, name: 'mirror', bearerKey: randomBytes(32), nameKey: randomBytes(32), log })
   await ready
   return mirrorTarget({ mirrorOne: api.mirrorOne, log })
 }

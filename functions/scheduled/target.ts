@@ -20,11 +20,11 @@ export function openRetentionTarget(): Promise<() => Promise<void>> {
 
 /** Also goes on with reconfigurations whose process has gone. */
 export async function openCloseSessionsTarget(): Promise<() => Promise<void>> {
-  const read = readSettings(process.env, { required: [...NEEDED, 'DOMAIN_WORKER_URL'] })
+  const read = readSettings(process.env, { required: [...NEEDED, 'NAME_KEY', 'DOMAIN_WORKER_URL'] })
   if (read.kind === 'faults') throw new Error(read.faults.join('; '))
   const { settings } = read
   const log = openLog({ level: settings.LOG_LEVEL, service: 'close-sessions' })
-  const { api, ready } = await composeApi({ settings, name: 'close-sessions', bearerKey: randomBytes(32), log })
+  const { api, ready } = await composeApi({ settings, name: 'close-sessions', bearerKey: randomBytes(32), nameKey: settings.NAME_KEY, log })
   await ready
   return async () => {
     await api.closeSilentSessions(settings.SESSION_SILENCE_MINUTES * 60_000)

@@ -7,7 +7,7 @@ import { LINK_VERSION, stateCodec, type Hello, type LinkMessage } from '#shared/
 
 /** Who may open a link, and how one shows that one may. */
 export interface LinkCredentials {
-  /** Value of the Authorization header, for a link to `address`. */
+  /** Value of the Authorization header, for a link to `address`. Rejects where none can be had just now. */
   header(address: string): Promise<string>
   /** Whether it is valid. */
   check(header: string | undefined): Promise<boolean>
@@ -55,7 +55,8 @@ export async function dialWith<Message>(
 ): Promise<void> {
   const { address, hello, credentials, then } = options
   const url = address.includes('://') ? address : `ws://${address}`
-  const authorization = await credentials.header(address)
+  const authorization = await credentials.header(address).catch(() => undefined)
+  if (authorization === undefined) return then(undefined)
   // Cloud Run takes the signature off the one that it looks at; the other one arrives whole.
   const headers = { authorization, 'x-serverless-authorization': authorization }
   const socket = new WebSocket(url, { ...SOCKET_OPTIONS, headers })

@@ -18,7 +18,7 @@ database = {
   tier                     = "db-f1-micro"
   disk_gib                 = 10
   availability             = "ZONAL"
-  connections              = 50
+  connections              = 60
   connections_per_instance = 8
 }
 

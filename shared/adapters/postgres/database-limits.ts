@@ -68,9 +68,10 @@ export const databaseLimits: DatabaseLimits = {
   sweepMs: 30_000,
 }
 
-/** The same shares for tenants with another number of connections, 12 at least. */
+/** The same share for tenants with another number of connections, 8 at least. */
 export function connectionLimits(connections: number): Partial<DatabaseLimits> {
-  return { connections, tenantConnections: Math.floor(connections * (databaseLimits.tenantConnections / databaseLimits.connections)) }
+  const tenantConnections = Math.floor(connections * (databaseLimits.tenantConnections / databaseLimits.connections))
+  return { connections, tenantConnections, tenantConnectionsPerDomain: Math.min(databaseLimits.tenantConnectionsPerDomain, tenantConnections - 1) }
 }
 
 export function checkDatabaseLimits(limits: DatabaseLimits): void {

@@ -1,5 +1,5 @@
 /**
- * `npm start` as a real process, for whoever means it harm.
+ * `npm start`, or `npm run start:emulated`, as a real process, for whoever means it harm.
  *
  * Owns: the process group, what it printed. Does not own: the data directory, which outlives it.
  * I1. Whatever becomes of the test, no process of it stays: groups are killed at the end of each test and
@@ -16,7 +16,12 @@ import { LastWill } from './last-will.ts'
 const SUBJECT = resolve(process.env['FAULT_SUBJECT'] ?? new URL('../../..', import.meta.url).pathname)
 
 const START_DEADLINE_MS = 20_000
+/** A dozen processes, emulators first. */
+const EMULATED_DEADLINE_MS = 40_000
 const EXIT_DEADLINE_MS = 15_000
+
+/** Of `functions/local`. */
+type Entry = 'index.ts' | 'emulated.ts'
 
 export type Exit = { readonly code: number | null; readonly signal: NodeJS.Signals | null }
 export type LogLine = { readonly severity: string; readonly message: string; readonly [field: string]: unknown }
@@ -44,9 +49,9 @@ export class ServerProcess {
   #isMeantToEnd = false
   #port: number | undefined
 
-  private constructor(dataDir: string, environment: Readonly<Record<string, string>>) {
+  private constructor(dataDir: string, environment: Readonly<Record<string, string>>, entry: Entry = 'index.ts') {
     const inherited = Object.fromEntries(['PATH', 'HOME', 'TMPDIR', 'LANG'].flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])))
-    this.#child = spawn(process.execPath, ['functions/local/index.ts'], {
+    this.#child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', `functions/local/${entry}`], {
       cwd: SUBJECT,
       detached: true,
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -93,9 +98,9 @@ export class ServerProcess {
   }
 
   /** Resolves when it serves. */
-  static async start(dataDir: string, environment: Readonly<Record<string, string>> = {}): Promise<ServerProcess> {
-    const server = new ServerProcess(dataDir, environment)
-    await server.ready()
+  static async start(dataDir: string, environment: Readonly<Record<string, string>> = {}, entry: Entry = 'index.ts'): Promise<ServerProcess> {
+    const server = new ServerProcess(dataDir, environment, entry)
+    await server.ready(entry === 'index.ts' ? START_DEADLINE_MS : EMULATED_DEADLINE_MS)
     return server
   }
 
