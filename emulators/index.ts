@@ -80,7 +80,9 @@ async function end(code: number, why?: string): Promise<void> {
   process.exit(code)
 }
 
-process.on('SIGTERM', () => void end(0)).on('SIGINT', () => void end(0))
+process.on('SIGTERM', () => void end(0))
+// Ctrl-C reaches the whole group: a parent decides, so that what it runs can still be served.
+process.on('SIGINT', () => process.channel === undefined && void end(0))
 // Whoever started it is gone.
 process.on('disconnect', () => void end(0))
 startAll().catch((error: unknown) => end(1, error instanceof Error ? error.message : 'cannot start'))

@@ -123,7 +123,7 @@ export async function composePlatform(settings: Settings, log: Log): Promise<Pla
   domainAgents.open((transport) => gateway.open(transport))
   const aloneSinceMs = systemClock.wallMs()
   const closeSessions = new Repeated({
-    run: async () => (await api.closeSilentSessions(settings.SESSION_SILENCE_MINUTES * 60_000, aloneSinceMs)).left === 0,
+    run: async () => (await api.closeSilentSessions(settings.SESSION_SILENCE_MINUTES * 60_000, aloneSinceMs)).isWhole,
     pauseMs: CLOSE_SESSIONS_PAUSE_MS,
     firstRetryMs: CLOSE_SESSIONS_RETRY_MS,
     onFailure: (error) => log.warn({ reason: error instanceof Error ? error.message : 'unknown' }, 'silent sessions could not be closed; the next run does it'),

@@ -19,6 +19,7 @@ import { openLog } from '#shared/log.ts'
 import { readSettings } from '#shared/settings.ts'
 import { directoryOf } from '#functions/google-cloud/compose.ts'
 import { DataDirectoryTaken, lockPatiently, PRESETS } from '#functions/local/compose.ts'
+import { whenOrphaned } from '#functions/local/orphan.ts'
 import { BUCKETS, PATCHES, provision } from '#functions/local/provision.ts'
 import { Supervisor } from '#functions/local/supervisor.ts'
 import { WatchedChild } from '#functions/local/watched-child.ts'
@@ -99,6 +100,7 @@ const schedules = (['retention', 'close-sessions'] as const).map((job) => setInt
 
 let isStopping = false
 process.on('SIGTERM', () => void stop()).on('SIGINT', () => void stop())
+if (process.env['npm_lifecycle_event'] !== undefined) whenOrphaned(() => void stop())
 await Promise.all([untilReady(gatewayPort), untilReady(apiPort)])
 const { PUBSUB_EMULATOR_HOST, FIRESTORE_EMULATOR_HOST, STORAGE_EMULATOR_HOST } = environment
 log.info({ PUBSUB_EMULATOR_HOST, FIRESTORE_EMULATOR_HOST, STORAGE_EMULATOR_HOST, GOOGLE_CLOUD_PROJECT: PROJECT, api: `http://127.0.0.1:${apiPort}` }, 'emulators for subscribers and functions of your own, and the function api')

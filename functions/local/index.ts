@@ -4,12 +4,12 @@ import { enableCompileCache } from 'node:module'
 import { limits } from '#shared/limits.ts'
 import { openLog, type Log } from '#shared/log.ts'
 import { describeSettings, readSettings, type Settings } from '#shared/settings.ts'
+import { whenOrphaned } from '#functions/local/orphan.ts'
 import { composePlatform, DataDirectoryTaken, PRESETS } from '#functions/local/compose.ts'
 import { dieLoudly } from '#shared/die-loudly.ts'
 
 /** Cloud Run gives 10 s; what is not done by then is recovered from the log. */
 const STOP_MS = 9_000
-const ORPHAN_LOOK_MS = 250
 
 if (process.argv.includes('--help')) {
   process.stdout.write(`npm start runs the platform on this machine. Settings, from the environment:\n\n${describeSettings(PRESETS)}\n`)
@@ -55,16 +55,6 @@ async function start(settings: Settings): Promise<void> {
   if (process.env.npm_lifecycle_event !== undefined) whenOrphaned(() => void stop('npm is gone'))
   while (platform.missing().length > 0) await new Promise((resolve) => setTimeout(resolve, limits.readyLookMs))
   process.stdout.write(`ready http://${settings.HOST}:${port}\n`)
-}
-
-/** `npm start` that was killed outright tells nobody: without it nothing would ever stop this process. */
-function whenOrphaned(then: () => void): void {
-  const parent = process.ppid
-  const look = setInterval(() => {
-    if (process.ppid === parent) return
-    clearInterval(look)
-    then()
-  }, ORPHAN_LOOK_MS).unref()
 }
 
 function listen(server: Server, settings: Settings, log: Log): Promise<number> {

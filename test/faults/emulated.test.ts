@@ -17,7 +17,8 @@ import { sharedSecret } from '#shared/link/shared-secret.ts'
 import type { Op } from '#shared/patch/op.ts'
 import type { PatchRequest } from '#shared/ports/state-cluster.ts'
 import type { Answer } from '#shared/protocol/effects.ts'
-import { Client } from '../api/client.ts'
+import { call, Client } from '../api/client.ts'
+import type { TestServer } from '../api/fixture.ts'
 import { rows, Tenant } from '../api/tenant.ts'
 import { eventually, startTestPostgres, type TestPostgres } from '../support/postgres.ts'
 import { Chance } from './support/chance.ts'
@@ -87,14 +88,27 @@ test(
 )
 
 test('what was stored and not mirrored, as by an api that died in between, the function mirror writes', async () => {
-  const client = { url: `http://127.0.0.1:${server.port}`, port: server.port, tokenOf: () => Promise.reject(new Error('not here')), stop: () => Promise.resolve() }
-  const tenant = await Tenant.configured(client, 'healed', 'postgres: { queries: { all: "SELECT id, ii FROM metadata" } }')
+  const tenant = await Tenant.configured(serverAt(), 'healed', 'postgres: { queries: { all: "SELECT id, ii FROM metadata" } }')
   const user = await tenant.user()
   const id = randomUUID()
   await user.patch(id, [{ op: 'add', path: ['active', 'n'], value: 1 }])
   expect(await storePastTheApi(id, user)).toMatchObject({ kind: 'stored', ii: 2 })
   await eventually(async () => expect((await rows(user, 'all')).filter((row: { id: string }) => row.id === id)).toEqual([{ id, ii: 2 }]))
 }, 60_000)
+
+test('what was acknowledged is there after kill -9 of the whole, and a new start', async () => {
+  const user = await Client.open(serverAt())
+  const id = randomUUID()
+  for (const value of [1, 2, 3]) expect((await user.patch(id, [{ op: 'add', path: ['active', 'n'], value }])).status).toBe(200)
+  await server.kill()
+  server = await ServerProcess.start(dataDir, { DATABASE_URL: postgres.url, LOG_LEVEL: 'info' }, 'emulated.ts')
+  const again = await call(`http://127.0.0.1:${server.port}/v1/states/${id}`, { headers: { Authorization: `Bearer ${user.token}` } })
+  expect(again.body).toMatchObject({ ii: 3, active: { n: 3 } })
+}, 60_000)
+
+function serverAt(): TestServer {
+  return { url: `http://127.0.0.1:${server.port}`, port: server.port, tokenOf: () => Promise.reject(new Error('not here')), stop: () => Promise.resolve() }
+}
 
 /** Clients wait while nobody listens. */
 async function opened(load: Load): Promise<void> {
