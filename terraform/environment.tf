@@ -8,20 +8,49 @@ locals {
     name => "https://${name}-${data.google_project.this.number}.${var.region}.run.app"
   }
 
+  # Whoever asks state processes.
+  caller = {
+    LOG_LEVEL            = var.log_level
+    GOOGLE_CLOUD_PROJECT = var.project_id
+    FIRESTORE_DATABASE   = google_firestore_database.directory.name
+    STATE_PROCESSES      = tostring(length(var.state_process_names))
+    LINK_ID_TOKENS       = "true"
+  }
+
+  # Whoever writes the tables of domains: also their configurations, and which states there are.
+  tables = {
+    COLD_STORAGE_BUCKET      = google_storage_bucket.cold_storage.name
+    UPLOADS_BUCKET           = google_storage_bucket.uploads.name
+    CLOUD_SQL_INSTANCE       = google_sql_database_instance.mirror.connection_name
+    CLOUD_SQL_USER           = google_sql_user.platform.name
+    DATABASE_NAME            = "postgres"
+    MAX_DATABASE_CONNECTIONS = tostring(var.database.connections_per_instance)
+  }
+
+  # Whoever runs the request loop, for clients or for the agents of domains.
+  loop = {
+    DOMAIN_WORKER_URL = local.address["domain-worker"]
+    UPLOADS_SIGNER    = google_service_account.part["uploads-signer"].email
+    UPLOAD_LIMIT_MIB  = tostring(var.upload_limit_mib)
+    PUBLIC_URL        = "https://${var.host}"
+    AUTHORIZE_DEFAULT = var.authorize_default
+  }
+
+  # Whoever lets clients in.
+  door = {
+    CORS_ORIGINS = join(",", var.cors_origins)
+    ISSUERS      = jsonencode(var.issuers)
+  }
+
   # A state process also has PROCESS_NAME and ADDRESS, its own.
   environment = {
-    state-process = {
-      HOST                 = "0.0.0.0"
-      LOG_LEVEL            = var.log_level
-      GOOGLE_CLOUD_PROJECT = var.project_id
-      COLD_STORAGE_BUCKET  = google_storage_bucket.cold_storage.name
-      FIRESTORE_DATABASE   = google_firestore_database.directory.name
-      FAN_OUT_TOPIC        = google_pubsub_topic.patches.name
-      STATE_PROCESSES      = tostring(length(var.state_process_names))
-      GAP_RULE             = var.gap_rule
-      LINK_ID_TOKENS       = "true"
-      LINK_CALLERS         = join(",", [for part in ["state-process", "api", "gateway", "mirror", "close-sessions"] : google_service_account.part[part].email])
-    }
+    state-process = merge(local.caller, {
+      HOST                = "0.0.0.0"
+      COLD_STORAGE_BUCKET = google_storage_bucket.cold_storage.name
+      FAN_OUT_TOPIC       = google_pubsub_topic.patches.name
+      GAP_RULE            = var.gap_rule
+      LINK_CALLERS        = join(",", [for part in ["state-process", "api", "gateway", "mirror", "close-sessions"] : google_service_account.part[part].email])
+    })
 
     # It cannot fetch keys: Cloud Run has checked the signature of what it lets in.
     domain-worker = {
@@ -33,64 +62,10 @@ locals {
       ID_TOKEN_KEYS  = "front"
     }
 
-    gateway = {
-      HOST                     = "0.0.0.0"
-      LOG_LEVEL                = var.log_level
-      GOOGLE_CLOUD_PROJECT     = var.project_id
-      FIRESTORE_DATABASE       = google_firestore_database.directory.name
-      STATE_PROCESSES          = tostring(length(var.state_process_names))
-      COLD_STORAGE_BUCKET      = google_storage_bucket.cold_storage.name
-      LINK_ID_TOKENS           = "true"
-      DOMAIN_WORKER_URL        = local.address["domain-worker"]
-      UPLOADS_BUCKET           = google_storage_bucket.uploads.name
-      UPLOADS_SIGNER           = google_service_account.part["uploads-signer"].email
-      UPLOAD_LIMIT_MIB         = tostring(var.upload_limit_mib)
-      CLOUD_SQL_INSTANCE       = google_sql_database_instance.mirror.connection_name
-      CLOUD_SQL_USER           = google_sql_user.platform.name
-      DATABASE_NAME            = "postgres"
-      MAX_DATABASE_CONNECTIONS = tostring(var.database.connections_per_instance)
-      PUBLIC_URL               = "https://${var.host}"
-      CORS_ORIGINS             = join(",", var.cors_origins)
-      ISSUERS                  = jsonencode(var.issuers)
-      AUTHORIZE_DEFAULT        = var.authorize_default
-    }
-
-    api = {
-      NODE_ENV                 = "production"
-      LOG_LEVEL                = var.log_level
-      GOOGLE_CLOUD_PROJECT     = var.project_id
-      FIRESTORE_DATABASE       = google_firestore_database.directory.name
-      STATE_PROCESSES          = tostring(length(var.state_process_names))
-      COLD_STORAGE_BUCKET      = google_storage_bucket.cold_storage.name
-      LINK_ID_TOKENS           = "true"
-      DOMAIN_WORKER_URL        = local.address["domain-worker"]
-      UPLOADS_BUCKET           = google_storage_bucket.uploads.name
-      UPLOADS_SIGNER           = google_service_account.part["uploads-signer"].email
-      UPLOAD_LIMIT_MIB         = tostring(var.upload_limit_mib)
-      CLOUD_SQL_INSTANCE       = google_sql_database_instance.mirror.connection_name
-      CLOUD_SQL_USER           = google_sql_user.platform.name
-      DATABASE_NAME            = "postgres"
-      MAX_DATABASE_CONNECTIONS = tostring(var.database.connections_per_instance)
-      PUBLIC_URL               = "https://${var.host}"
-      CORS_ORIGINS             = join(",", var.cors_origins)
-      ISSUERS                  = jsonencode(var.issuers)
-      AUTHORIZE_DEFAULT        = var.authorize_default
-    }
-
-    mirror = {
-      NODE_ENV                 = "production"
-      LOG_LEVEL                = var.log_level
-      GOOGLE_CLOUD_PROJECT     = var.project_id
-      FIRESTORE_DATABASE       = google_firestore_database.directory.name
-      STATE_PROCESSES          = tostring(length(var.state_process_names))
-      COLD_STORAGE_BUCKET      = google_storage_bucket.cold_storage.name
-      LINK_ID_TOKENS           = "true"
-      UPLOADS_BUCKET           = google_storage_bucket.uploads.name
-      CLOUD_SQL_INSTANCE       = google_sql_database_instance.mirror.connection_name
-      CLOUD_SQL_USER           = google_sql_user.platform.name
-      DATABASE_NAME            = "postgres"
-      MAX_DATABASE_CONNECTIONS = tostring(var.database.connections_per_instance)
-    }
+    gateway        = merge(local.caller, local.tables, local.loop, local.door, { HOST = "0.0.0.0" })
+    api            = merge(local.caller, local.tables, local.loop, local.door, { NODE_ENV = "production" })
+    mirror         = merge(local.caller, local.tables, { NODE_ENV = "production" })
+    close-sessions = merge(local.caller, local.tables, local.loop, { NODE_ENV = "production" })
 
     retention = {
       NODE_ENV             = "production"
@@ -98,26 +73,6 @@ locals {
       GOOGLE_CLOUD_PROJECT = var.project_id
       COLD_STORAGE_BUCKET  = google_storage_bucket.cold_storage.name
       RETENTION_HOURS      = tostring(var.retention_hours)
-    }
-
-    close-sessions = {
-      NODE_ENV                 = "production"
-      LOG_LEVEL                = var.log_level
-      GOOGLE_CLOUD_PROJECT     = var.project_id
-      FIRESTORE_DATABASE       = google_firestore_database.directory.name
-      STATE_PROCESSES          = tostring(length(var.state_process_names))
-      COLD_STORAGE_BUCKET      = google_storage_bucket.cold_storage.name
-      LINK_ID_TOKENS           = "true"
-      DOMAIN_WORKER_URL        = local.address["domain-worker"]
-      UPLOADS_BUCKET           = google_storage_bucket.uploads.name
-      UPLOADS_SIGNER           = google_service_account.part["uploads-signer"].email
-      UPLOAD_LIMIT_MIB         = tostring(var.upload_limit_mib)
-      CLOUD_SQL_INSTANCE       = google_sql_database_instance.mirror.connection_name
-      CLOUD_SQL_USER           = google_sql_user.platform.name
-      DATABASE_NAME            = "postgres"
-      MAX_DATABASE_CONNECTIONS = tostring(var.database.connections_per_instance)
-      PUBLIC_URL               = "https://${var.host}"
-      AUTHORIZE_DEFAULT        = var.authorize_default
     }
   }
 

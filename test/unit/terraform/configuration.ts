@@ -22,8 +22,14 @@ export async function configuration(folder: string): Promise<Configuration> {
   return { text: texts.join('\n'), resources, locals, modules }
 }
 
-/** The members of an object, whether the parser took it apart or left it as an expression (where it holds a call or a reference). */
-export function members(value: Json | undefined): string[] {
+/**
+ * The members of an object, whether the parser took it apart or left it as an expression (where it holds a call or a reference).
+ * `locals`: what a `merge` of it refers to.
+ */
+export function members(value: Json | undefined, locals: Body = {}): string[] {
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return Object.keys(value)
-  return [...String(value).matchAll(/^ {4}([\w-]+) +=/gm)].map((match) => match[1]!)
+  const text = String(value)
+  const written = [...text.matchAll(/(?:^|\{) *([\w-]+) += /gm)].map((match) => match[1]!)
+  const merged = text.startsWith('${merge(') ? [...text.matchAll(/[(,] *local\.(\w+)/g)].flatMap((match) => members(locals[match[1]!])) : []
+  return [...merged, ...written]
 }

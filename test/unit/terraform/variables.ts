@@ -7,6 +7,6 @@ export async function variablesByPart(): Promise<Readonly<Record<string, readonl
   const stateProcess = JSON.stringify(resources.find(({ name }) => name === 'state_process')?.body)
   const own = ['PROCESS_NAME', 'ADDRESS'].filter((name) => stateProcess.includes(`${name} = `))
   return Object.fromEntries(
-    Object.keys(environment).map((part) => [part, [...members(environment[part]), ...(secrets[part] === undefined ? [] : members(secrets[part])), ...(part === 'state-process' ? own : [])]]),
+    Object.keys(environment).map((part) => [part, [...members(environment[part], locals), ...(secrets[part] === undefined ? [] : members(secrets[part])), ...(part === 'state-process' ? own : [])]]),
   )
 }
