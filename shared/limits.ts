@@ -172,6 +172,8 @@ export const limits = {
   moduleBytes: 1024 * 1024,
   handlersOpen: 64,
   handlersWaiting: 2_048,
+  /** What a domain has computed counts half so much in whose turn it is after this. */
+  turnMemoryMs: 1_000,
   /** A call that waits longer than this for its turn, or for a domain worker to be there, is not run. */
   handlerWaitMs: 2_000,
   /** What the api waits for the domain worker's word at most, all its repeats of a call included. */
@@ -198,8 +200,7 @@ export const limits = {
   /** Modules that an api has told a domain worker of, on one link. */
   modulesTold: 256,
 
-  /** Domain agents of one domain worker. One computes for so long at a stretch, or so long while others wait for a turn; then it is ended. */
-  domainAgents: 64,
+  /** A domain agent computes for so long at a stretch, or so long while others wait for a turn; then it is ended. */
   domainAgentStepMs: 6_000,
   domainAgentSliceMs: 1_000,
   /** Of messages and timers that are due, it takes what fits into this time in one step. */
@@ -212,19 +213,30 @@ export const limits = {
   /** Its connections, and characters of a connection's id. */
   domainAgentConnections: 64,
   domainAgentConnectionCharacters: 64,
+  /** What may come out of one step of it. Its messages go on at a pace, so many and so many characters at once; meanwhile it has no turn. */
+  domainAgentOutCharacters: 4 * 1024 * 1024,
+  domainAgentPaceMs: 50,
+  domainAgentPaceMessages: 200,
+  domainAgentPaceCharacters: 1024 * 1024,
   /** One of its messages; messages, and their characters, that wait for it: past them it is ended. */
   domainAgentMessageCharacters: 1024 * 1024,
   domainAgentMessagesWaiting: 20_000,
   domainAgentCharactersWaiting: 32 * 1024 * 1024,
+  /** States by which it knows of each session what it was told. */
+  domainAgentChildStates: 256,
   /** What it is told of sessions waits so long for its top level to be done, once it is ready. */
   domainAgentSettleMs: 1_000,
   /** Pause before one that has ended is started again: doubled each time, from the beginning after it ran for the longest. */
   domainAgentRestartFirstMs: 250,
   domainAgentRestartMaxMs: 60_000,
+  /** One that another module took the place of is started again after this, if its own is still in force then. */
+  domainAgentReplacedMs: 5_000,
 
   bearerDays: 30,
   /** How old the copy of a session record may be that a bearer is checked against. */
   sessionCopyMs: 2_000,
+  /** An opening, or an end, of a session waits at most so long until it is noted for the schedule. */
+  sessionNotedMs: 2_000,
   /** Uses of sessions are noted for the schedule after this; ends that were begun this long ago are taken over by it. */
   sessionUseMs: 30_000,
   sessionEndingMs: 60_000,
@@ -232,8 +244,9 @@ export const limits = {
   sessionsClosed: 500,
   sessionClosings: 8,
   sessionClosingMs: 30_000,
-  /** Close scripts of one session. */
+  /** Close scripts of one session; what of an id and a name is kept with what they came to. */
   closeScripts: 32,
+  closeScriptCharacters: 256,
   /** A session without a request or an open stream for this long is silent. */
   sessionSilenceMs: 3_600_000,
 
@@ -272,6 +285,9 @@ export const limits = {
   agentRetryMaxMs: 2_000,
   /** The secret of a browser, as its client sends it. */
   agentSidCharacters: 256,
+  /** What an OAuth provider may take to exchange a code, and send. */
+  codeExchangeMs: 5_000,
+  codeAnswerBytes: 64 * 1024,
 } as const
 
 assert(limits.leaseMs > 2 * limits.heartbeatMs, 'a lease must outlast lost heartbeats')
@@ -295,5 +311,6 @@ assert(limits.moduleBytes <= limits.linkBufferBytes, 'a module must fit into a l
 assert(2 * limits.agentReplayBytes + limits.historyPageBytes <= limits.followerBufferBytes, 'who is sent older updates must not be cut off for it')
 assert(limits.agentKeepMs + limits.agentRetryMaxMs < limits.keyWindowMs, 'messages that another process is sent again must be known by their keys')
 assert(limits.agentKeepMessages < limits.keyWindowInteractions, 'messages of one session that are sent again must be known by their keys')
+assert(limits.domainAgentMessageCharacters < limits.domainAgentOutCharacters, 'any message must fit into a step')
 assert(limits.domainAgentBeatMs < 10_000, 'a heartbeat must come before the agent of a script gives its connection up')
 assert(limits.agentHeartbeatMs + limits.agentLookMs < 10_000, 'a heartbeat must come before published agents give a connection up')

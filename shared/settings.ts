@@ -5,7 +5,7 @@
 import type { JSONWebKeySet } from 'jose'
 import { limits } from '#shared/limits.ts'
 
-type Kind = 'key' | 'connections' | 'milliseconds' | 'kibibytes' | 'minutes' | 'text' | 'port' | 'count' | 'flag' | 'list' | 'issuers' | 'allow-or-deny' | 'level' | 'gap-rule' | 'hours' | 'mebibytes'
+type Kind = 'key' | 'connections' | 'milliseconds' | 'kibibytes' | 'minutes' | 'text' | 'port' | 'count' | 'flag' | 'list' | 'issuers' | 'providers' | 'allow-or-deny' | 'level' | 'gap-rule' | 'hours' | 'mebibytes'
 
 type Setting = { readonly kind: Kind; readonly byDefault: string | undefined; readonly help: string }
 
@@ -25,6 +25,12 @@ const ANYWHERE = {
     kind: 'issuers',
     byDefault: '[]',
     help: 'JSON list of OIDC issuers: {"issuer", "audiences": [..], "jwksUri" or "jwks"}',
+  },
+  AGENT_TOKEN_KEY: { kind: 'text', byDefault: undefined, help: "PEM of the RSA key that published agents' log-ins encrypt their tokens for" },
+  AGENT_PROVIDERS: {
+    kind: 'providers',
+    byDefault: '[]',
+    help: 'JSON list of the OAuth providers of these log-ins: {"provider", "tokenUri", "clientId", "clientSecret", "redirectUri" if it asks for one}; their ID tokens are of an issuer in ISSUERS',
   },
   LOCAL_ISSUER: { kind: 'flag', byDefault: 'false', help: 'accept tokens that "npm run token" makes with a key in DATA_DIR' },
   AUTHORIZE_DEFAULT: { kind: 'allow-or-deny', byDefault: 'deny', help: "whether others may read a user's states where the domain configured nothing" },
@@ -73,6 +79,14 @@ const ON_GOOGLE_CLOUD = {
 
 const TABLE = { ...ANYWHERE, ...ON_GOOGLE_CLOUD }
 
+export type ProviderSetting = {
+  readonly provider: string
+  readonly tokenUri: string
+  readonly clientId: string
+  readonly clientSecret: string
+  readonly redirectUri: string | undefined
+}
+
 export type IssuerSetting = {
   readonly issuer: string
   readonly audiences: readonly string[]
@@ -93,7 +107,9 @@ type ValueOf<K extends Kind> = K extends 'text' | 'level'
         ? readonly string[]
         : K extends 'issuers'
           ? readonly IssuerSetting[]
-          : 'allow' | 'deny'
+          : K extends 'providers'
+            ? readonly ProviderSetting[]
+            : 'allow' | 'deny'
 
 export type Name = keyof typeof TABLE
 export type Settings = {
@@ -165,6 +181,8 @@ function parse(kind: Kind, text: string): Parsed {
       return oneOf(text, ['debug', 'info', 'warn', 'error'], text)
     case 'issuers':
       return issuers(text)
+    case 'providers':
+      return providers(text)
   }
 }
 
@@ -198,6 +216,26 @@ function issuers(text: string): Parsed {
     if (typeof jwksUri === 'string' && URL.canParse(jwksUri)) value.push({ issuer, audiences, keys: { jwksUri } })
     else if (typeof jwks === 'object' && jwks !== null) value.push({ issuer, audiences, keys: { jwks: jwks as JSONWebKeySet } })
     else return { fault: `[${at}] needs jwksUri (an address) or jwks (a key set)` }
+  }
+  return { value }
+}
+
+/** Says nothing of what was given. */
+function providers(text: string): Parsed {
+  let list: unknown
+  try {
+    list = JSON.parse(text)
+  } catch {
+    return { fault: 'is not JSON' }
+  }
+  if (!Array.isArray(list)) return { fault: 'must be a JSON list' }
+  const value: ProviderSetting[] = []
+  for (const [at, item] of list.entries()) {
+    const { provider, tokenUri, clientId, clientSecret, redirectUri } = (typeof item === 'object' && item !== null ? item : {}) as Record<string, unknown>
+    if (typeof provider !== 'string' || typeof clientId !== 'string' || typeof clientSecret !== 'string') return { fault: `[${at}] needs provider, clientId and clientSecret, texts` }
+    if (typeof tokenUri !== 'string' || !URL.canParse(tokenUri)) return { fault: `[${at}].tokenUri must be an address` }
+    if (redirectUri !== undefined && typeof redirectUri !== 'string') return { fault: `[${at}].redirectUri must be a text` }
+    value.push({ provider, tokenUri, clientId, clientSecret, redirectUri })
   }
   return { value }
 }

@@ -14,6 +14,8 @@ import type { Uploads } from '#shared/ports/uploads.ts'
 import { isNameId } from '#shared/sessions/names.ts'
 import type { NameIds } from '#shared/sessions/names.ts'
 import type { AgentAdmins } from './agent-admins.ts'
+import type { AgentKeeping } from './agent-keeping.ts'
+import type { AgentQueries } from './agent-queries.ts'
 import type { AgentSessions } from './agent-sessions.ts'
 import type { Authorizer } from './authorizer.ts'
 import { baseUrl } from './base-url.ts'
@@ -21,11 +23,10 @@ import { UNNAMED, creationOf } from './client-patch.ts'
 import type { Target } from './client-patch.ts'
 import type { Origins } from './cors.ts'
 import type { InForceDomains } from './domains/in-force.ts'
-import type { Queries } from './domains/queries.ts'
 import type { SessionIndex } from './domains/session-index.ts'
 import type { EffectIds } from './effect-ids.ts'
 import { bodyDigest, clientKey } from './keys.ts'
-import type { Reading } from './reading.ts'
+import type { Reading, ReadingAnswer } from './reading.ts'
 import { runPatch } from './request-loop.ts'
 import type { Loop, LoopAnswer } from './request-loop.ts'
 import { parseScope } from './scope.ts'
@@ -43,8 +44,9 @@ export type AgentGroundParts = {
   readonly authorizer: Authorizer
   readonly ids: NameIds
   readonly effectIds: EffectIds
-  readonly queries: Queries
+  readonly queries: AgentQueries
   readonly sessions: AgentSessions
+  readonly keeping: AgentKeeping
   readonly admins: AgentAdmins
   readonly index: SessionIndex
   readonly inForce: InForceDomains
@@ -61,19 +63,22 @@ export function agentGround(parts: AgentGroundParts): AgentGround {
   const { origins, sessions, index, reading, authorizer, inForce } = parts
   return {
     cluster: parts.cluster,
+    deployment: parts.effectIds.of('deployment'),
     domainOf: (origin) => {
       const domain = origin === undefined ? CORE : origins.domainOf(origin)
       if (domain === undefined) return undefined
       return origins.isKnown(domain) || (domain === CORE && parts.openDomains) ? domain : undefined
     },
-    begin: (greeting) => sessions.begin(greeting),
+    begin: (greeting, token) => sessions.begin(greeting, token),
+    resume: (greeting, session) => sessions.resume(greeting, session),
     used: (session) => index.used(session),
+    keep: (session, version, change) => parts.keeping.keep(session, version, change),
     end: (session, info) => sessions.end(session, info),
     scopeOf: (text, whose, session) => scopeOf(parts.ids, parseScope(text, whose, session).scope),
     patch: (patch) => runAgentPatch(parts, patch),
     open: (scope, session) => open(parts, reading, scope, session),
     query: (of) => query(parts.queries, of),
-    mayRead: async (session, of) => (await authorizer.may('read', session, of)) === 'allow',
+    mayRead: async (session, of) => authorizer.may('read', session, of),
     onRules: (listener) => inForce.onChange(({ domain }) => listener(domain)),
   }
 }
@@ -87,21 +92,32 @@ function scopeOf(ids: NameIds, scope: Scope | undefined): AgentScope | undefined
 
 async function open({ ids, cluster }: AgentGroundParts, reading: Reading, scope: AgentScope, session: AgentSession): Promise<OpenAnswer> {
   const answer = await reading.read(scope, session)
-  if (answer.kind !== 'view') return { kind: 'failed', reason: answer.kind === 'unavailable' ? answer.reason : answer.kind }
+  if (answer.kind !== 'view') return unread(answer)
   const { id, view } = answer
   if (view !== undefined) return { kind: 'open', id, view }
   // A name is its owner's, whoever asks first; a UUID that was made for somebody's name is left to them.
   const owner = scope.kind === 'name' ? scope : session
   if (isNameId(id) && !ids.verifies(id, owner)) return { kind: 'open', id, view: undefined }
   const made = await cluster.create({ id, user: owner.user, domain: owner.domain, creation: scope.kind === 'name' ? creationOf(scope.name) : UNNAMED })
-  if (made.kind === 'unavailable') return { kind: 'failed', reason: made.reason }
+  if (made.kind === 'unavailable') return made
   if (made.made) return { kind: 'open', id, view: made.state }
   // Somebody was faster: judged as theirs.
   const again = await reading.read({ kind: 'id', id }, session)
-  return again.kind === 'view' ? { kind: 'open', id, view: again.view } : { kind: 'failed', reason: again.kind }
+  return again.kind === 'view' ? { kind: 'open', id, view: again.view } : unread(again)
 }
 
-async function query(queries: Queries, { session, name, params, domain }: Parameters<AgentGround['query']>[0]): Promise<AgentQueryAnswer> {
+function unread(answer: Exclude<ReadingAnswer, { readonly kind: 'view' }>): OpenAnswer {
+  switch (answer.kind) {
+    case 'forbidden':
+      return { kind: 'failed', reason: 'the rules' }
+    case 'behind':
+      return { kind: 'unavailable', reason: 'behind' }
+    case 'unavailable':
+      return answer
+  }
+}
+
+async function query(queries: AgentQueries, { session, name, params, domain }: Parameters<AgentGround['query']>[0]): Promise<AgentQueryAnswer> {
   const asked = domain ?? session.domain
   const answer = await queries.run({ caller: session, name, params, domain: asked })
   switch (answer.kind) {
@@ -112,7 +128,7 @@ async function query(queries: Queries, { session, name, params, domain }: Parame
     case 'failed':
       return { kind: 'error', code: answer.sqlstate || 'Unknown Error Code' }
     case 'unavailable':
-      return { kind: 'failed', reason: answer.reason }
+      return answer
   }
 }
 
@@ -125,11 +141,12 @@ async function runAgentPatch(parts: AgentGroundParts, patch: AgentPatch): Promis
   const ops = isUpload ? withoutName(patch.ops) : patch.ops
   const key = `agent ${session.session} ${si}`
   let done = await send(parts, patch, ops, key)
-  // Names are one a user here: the state is kept, the name stays where it is.
-  if (done.answer.kind === 'name-taken') done = await send(parts, patch, withoutName(patch.ops), key)
+  // Names are one a user here: the state is kept, the name stays where it is. Sent again, the name may be free by now.
+  if (done.answer.kind === 'name-taken' || done.answer.kind === 'key-reused') done = await send(parts, patch, withoutName(patch.ops), key)
   const { id, answer, effect, mirror } = done
+  if (answer.kind === 'unavailable') return { kind: 'unavailable', reason: answer.reason }
   if (answer.kind !== 'stored') return { kind: 'failed', reason: answer.kind }
-  if (mirror?.kind === 'unavailable') return { kind: 'failed', reason: 'the tables are behind' }
+  if (mirror?.kind === 'unavailable') return { kind: 'unavailable', reason: 'the tables are behind' }
   const active = created.active
   const type = answer.activeType.startsWith(TYPE_PREFIX) ? answer.activeType.slice(TYPE_PREFIX.length) : ''
   const base = { kind: 'stored' as const, id, ii: answer.ii, active }

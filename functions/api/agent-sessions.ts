@@ -11,11 +11,11 @@ import type { StateId } from '#shared/ids.ts'
 import { parseStateId } from '#shared/ids.ts'
 import type { Json } from '#shared/json.ts'
 import type { Op } from '#shared/patch/op.ts'
-import type { AgentGreeting, AgentSession, AgentUser, BeginAnswer } from '#shared/ports/agent-ground.ts'
+import type { AgentGreeting, AgentSession, BeginAnswer, ResumeAnswer } from '#shared/ports/agent-ground.ts'
 import type { PatchAnswer, StateCluster } from '#shared/ports/state-cluster.ts'
 import { agentOpeningOps, browserOps, browserUser, credentialOf, resumableUser } from '#shared/sessions/agent-records.ts'
-import type { IdTokens } from '#shared/sessions/id-tokens.ts'
-import { userIdOf } from '#shared/sessions/uuid.ts'
+import type { AgentKeeping } from './agent-keeping.ts'
+import type { AgentTokens } from './agent-tokens.ts'
 import type { SessionIndex } from './domains/session-index.ts'
 import type { EffectIds } from './effect-ids.ts'
 import { mintKey } from './keys.ts'
@@ -24,15 +24,13 @@ import type { WallClock } from './parts.ts'
 import type { Loop } from './request-loop.ts'
 import type { SessionClosing } from './session-closing.ts'
 
-/** Shorter tokens are what clients make up after a log-out. */
-const TOKEN_CHARACTERS = 32
-
 export type AgentSessionsParts = {
   readonly cluster: StateCluster
   readonly loop: Loop
-  readonly idTokens: IdTokens
+  readonly tokens: AgentTokens
   readonly effectIds: EffectIds
   readonly closing: SessionClosing
+  readonly keeping: AgentKeeping
   readonly index: SessionIndex
   readonly clock: WallClock
 }
@@ -44,25 +42,34 @@ export class AgentSessions {
     this.#parts = parts
   }
 
-  async begin(greeting: AgentGreeting): Promise<BeginAnswer> {
-    const { domain, token } = greeting
-    const credential = credentialOf(greeting.sid)
-    // Whatever the token: in another session the client would send all that it has sent in this one.
-    if (greeting.session !== undefined) return this.#resume(greeting.session, { credential, domain })
-    const browser = this.#parts.effectIds.of('browser', domain, credential)
+  async begin({ domain, sid }: AgentGreeting, token: string | undefined): Promise<BeginAnswer> {
+    const browser = this.#parts.effectIds.of('browser', domain, credentialOf(sid))
     const known = token === undefined ? await this.#parts.loop.names.read(browser) : undefined
     if (known?.kind === 'unavailable') return { kind: 'unavailable' }
-    const before = browserUser(known?.view)
-    const who = before ?? (await this.#userOf(token))
-    if (typeof who === 'string') return { kind: who }
-    const session: AgentSession = { ...who, domain, session: randomUUID() as StateId }
+    const before = browserUser(known?.view, sid)
+    const answer = before === undefined ? await this.#parts.tokens.userOf(token, domain) : { kind: 'user' as const, ...before }
+    if (answer.kind !== 'user') return answer
+    const { user, provider, info } = answer
+    const session: AgentSession = { user, provider, info, domain, session: randomUUID() as StateId }
     if (token === 'anonymous-ephemeral') return { kind: 'new', session, isSaved: false }
-    const opening = agentOpeningOps({ ...who, credential, openedMs: this.#parts.clock.wallMs() })
-    const stored = await Promise.all([this.#store(session.session, session, opening), ...(before === undefined ? [this.#store(browser, session, browserOps(who))] : [])])
+    const opening = agentOpeningOps({ ...session, sid, openedMs: this.#parts.clock.wallMs() })
+    const stored = await Promise.all([this.#store(session.session, session, opening), ...(before === undefined ? [this.#store(browser, session, browserOps(session, sid))] : [])])
     if (stored.some(({ kind }) => kind !== 'stored')) return { kind: 'unavailable' }
     this.#parts.loop.mirroring.behind(domain, session.session, true)
-    this.#parts.index.used(session)
+    await this.#parts.index.opened(session)
     return { kind: 'new', session, isSaved: true }
+  }
+
+  /** Whatever the token: in another session the client would send all that it has sent in this one. */
+  async resume({ domain, sid }: AgentGreeting, text: string): Promise<ResumeAnswer> {
+    const session = parseStateId(text)
+    if (session === undefined) return { kind: 'over' }
+    const { loop, keeping } = this.#parts
+    const [read, kept] = await Promise.all([loop.names.read(session), keeping.read(session)])
+    if (read.kind === 'unavailable' || kept.kind === 'unavailable') return { kind: 'unavailable' }
+    const user = read.view === undefined ? undefined : resumableUser(read.view, { sid, domain })
+    if (user === undefined || kept.kept.end === 'over') return { kind: 'over' }
+    return { kind: 'resumed', session: { ...user, domain, session }, kept: kept.kept }
   }
 
   async end(session: AgentSession, info: Json): Promise<void> {
@@ -73,22 +80,6 @@ export class AgentSessions {
     if (marked.kind === 'closed') await closing.finish(session, session.session, farewell)
     // One that was never saved has an entry all the same. A record that cannot be read now is left to the schedule.
     else if (marked.kind === 'none') await closing.patchEntries(session, farewell)
-  }
-
-  async #resume(text: string, of: { readonly credential: string; readonly domain: string }): Promise<BeginAnswer> {
-    const session = parseStateId(text)
-    if (session === undefined) return { kind: 'over' }
-    const read = await this.#parts.loop.names.read(session)
-    if (read.kind === 'unavailable') return { kind: 'unavailable' }
-    const user = read.view === undefined ? undefined : resumableUser(read.view, of)
-    return user === undefined ? { kind: 'over' } : { kind: 'resumed', session: { ...user, domain: of.domain, session } }
-  }
-
-  async #userOf(token: string | undefined): Promise<AgentUser | 'refused' | 'unavailable'> {
-    if (token === undefined || token.length < TOKEN_CHARACTERS) return { user: randomUUID(), provider: 'anonymous' }
-    const answer = await this.#parts.idTokens.verify(token)
-    if (answer.kind === 'verified') return { user: userIdOf(answer.issuer, answer.subject), provider: answer.issuer }
-    return answer.kind
   }
 
   #store(id: StateId, of: AgentSession, ops: Op[]): Promise<PatchAnswer> {

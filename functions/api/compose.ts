@@ -4,6 +4,7 @@
  */
 import { systemClock } from '#shared/adapters/embedded/clock.ts'
 import { secret } from '#shared/adapters/embedded/data-directory.ts'
+import { openCodeExchange } from '#shared/adapters/network/code-exchange.ts'
 import { openDomainProof } from '#shared/adapters/network/domain-proof.ts'
 import { AwaitedServer } from '#shared/adapters/postgres/awaited-server.ts'
 import { connectionLimits } from '#shared/adapters/postgres/database-limits.ts'
@@ -15,6 +16,7 @@ import { RoutedCluster } from '#shared/link/routed-cluster.ts'
 import { sharedSecret } from '#shared/link/shared-secret.ts'
 import type { Log } from '#shared/log.ts'
 import { allStates } from '#shared/mirror/survey.ts'
+import type { DomainWorker } from '#shared/ports/domain-worker.ts'
 import type { SettingsWith } from '#shared/settings.ts'
 import { coldStorageOf, directoryOf, idTokenCredentials, postgresOf, uploadsOf } from '#functions/google-cloud/compose.ts'
 import { createApi, type Api } from './index.ts'
@@ -24,6 +26,8 @@ export const NEEDED = ['GOOGLE_CLOUD_PROJECT', 'COLD_STORAGE_BUCKET', 'UPLOADS_B
 
 export type ComposedApi = {
   readonly api: Api
+  /** For what else runs modules of domains. */
+  readonly worker: DomainWorker
   /** What is missing before it serves; empty when ready. */
   missing(): readonly string[]
   /** Resolves when nothing is missing any more. */
@@ -80,6 +84,7 @@ export async function composeApi({ settings, name, bearerKey, nameKey, log }: Co
     database,
     proof: openDomainProof(),
     worker,
+    encryptedTokens: settings.AGENT_TOKEN_KEY === undefined ? undefined : { key: settings.AGENT_TOKEN_KEY, exchange: openCodeExchange(settings.AGENT_PROVIDERS) },
     survey: () => allStates({ coldStorage, onUnread: (object, reason) => log.warn({ object, reason }, 'an object could not be read for the index of states: its states are not mirrored before their next patch') }),
     clock: systemClock,
     log,
@@ -89,6 +94,7 @@ export async function composeApi({ settings, name, bearerKey, nameKey, log }: Co
   const missing = (): readonly string[] => [...cluster.missing(), ...(isRegistryRead ? [] : ['the registry of domains has not been read'])]
   return {
     api,
+    worker,
     missing,
     ready: untilNothing(missing, log),
     stop: async () => {

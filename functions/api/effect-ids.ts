@@ -26,6 +26,10 @@ export type Purpose =
   | 'agent'
   /** What a browser is known by: who its last user was. */
   | 'browser'
+  /** What is kept of a published agent's session for whichever process its client comes to next. */
+  | 'kept session'
+  /** This deployment, for its published agents. */
+  | 'deployment'
   /** The upload of a configuration that came as a body. */
   | 'config'
 

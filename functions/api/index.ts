@@ -11,7 +11,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { StateIndex } from '#shared/mirror/state-index.ts'
 import type { FoundState } from '#shared/mirror/survey.ts'
 import type { DomainRegistry } from '#shared/ports/domain-registry.ts'
-import { runCloseSessions, type ClosedSessions } from '#functions/scheduled/close-sessions.ts'
+import { runCloseSessions } from '#functions/scheduled/close-sessions.ts'
 import type { ConfigSource } from '#shared/records/domain-record.ts'
 import { Bearers } from '#shared/sessions/bearers.ts'
 import type { Claims } from '#shared/sessions/bearers.ts'
@@ -25,7 +25,9 @@ import type { AgentGround } from '#shared/ports/agent-ground.ts'
 import { AgentAdmins } from './agent-admins.ts'
 import { agentGround } from './agent-ground.ts'
 import { AgentKeeping } from './agent-keeping.ts'
+import { AgentQueries } from './agent-queries.ts'
 import { AgentSessions } from './agent-sessions.ts'
+import { AgentTokens } from './agent-tokens.ts'
 import { answerUnavailable } from './answers.ts'
 import { Authorizer } from './authorizer.ts'
 import { collectBody, contentKind } from './body.ts'
@@ -39,6 +41,7 @@ import { DomainAgent } from './domains/agent.ts'
 import { DomainLogs } from './domains/domain-logs.ts'
 import { Handlers } from './domains/handlers.ts'
 import { SessionIndex } from './domains/session-index.ts'
+import { SessionSurvey } from './domains/session-survey.ts'
 import { Healing } from './domains/healing.ts'
 import type { MirrorEvent } from './domains/healing.ts'
 import { InForceDomains } from './domains/in-force.ts'
@@ -75,9 +78,9 @@ export type Api = {
   readonly handler: (req: IncomingMessage, res: ServerResponse) => void
   /**
    * Ends sessions that were not used for so long, and goes on with ends whose process is gone; `aloneSinceMs`: since when
-   * this is the only one. Rejects where they cannot be looked up.
+   * this is the only one. `isWhole`: there is nothing left to be done. Rejects where they cannot be looked up.
    */
-  readonly closeSilentSessions: (silenceMs: number, aloneSinceMs?: number) => Promise<ClosedSessions>
+  readonly closeSilentSessions: (silenceMs: number, aloneSinceMs?: number) => Promise<{ readonly ended: number; readonly isWhole: boolean }>
   /** Goes on with configurations that were begun so long ago, and not ended: 0 where this is the only process. */
   readonly resumeConfigurations: (abandonedMs: number) => Promise<void>
   /** A state is said to have come to an interaction: its rows have it, or a newer one, when this resolves. Rejects when that is not certain. */
@@ -125,20 +128,22 @@ export function createApi(parts: ApiParts): Api {
   const sideEffects = new SideEffects({ table, cluster, publicUrl: settings.publicUrl, log })
   const logs = new DomainLogs({ reports, registry })
   const agentParts = { loop: () => loop, reading, queries, ids, effectIds }
-  const agentDomains = new ApiAgentDomains({ handlers: () => handlers, logs, inForce })
+  const agentDomains = new ApiAgentDomains({ handlers: () => handlers, logs, inForce, clock })
   const handlers: Handlers = new Handlers({ inForce, worker: parts.worker, logs, agents: agentDomains, agentOf: (domain, key) => new DomainAgent(agentParts, domain, key) })
   const loop: Loop = { cluster, names, renames: new Renames({ cluster, names }), authorizer, handlers, sideEffects, mirroring }
   const hub = new EventHub({ cluster, sessions: open, clock, log, onUse: (of) => sessionIndex.used(of) })
   inForce.onChange(({ domain }) => hub.reauthorize(domain, (caller, of) => authorizer.may('read', caller, of)))
   const states = new States({ cluster, loop, ids, reading, hub })
   const idTokens = new IdTokens({ issuers: settings.issuers, localIssuerKey: secrets.localIssuerKey, clock })
+  const sessionSurvey = new SessionSurvey({ survey: parts.survey, names, index: sessionIndex, log })
   const closing = new SessionClosing({ cluster, loop, index: sessionIndex, clock, log })
   const sessions = new Sessions({ cluster, loop, names, bearers, idTokens, open, hub, closing, index: sessionIndex, origins, clock, log, bearerOf: gate.bearerOf })
   const admins = new AgentAdmins({ registry, openDomains: settings.openDomains })
   const keeping = new AgentKeeping({ cluster, names, effectIds })
-  const agentSessions = new AgentSessions({ cluster, loop, idTokens, effectIds, closing, keeping, index: sessionIndex, clock })
+  const agentSessions = new AgentSessions({ cluster, loop, tokens: new AgentTokens({ idTokens, encrypted: parts.encryptedTokens }), effectIds, closing, keeping, index: sessionIndex, clock })
   const agentDoor = { sessions: agentSessions, keeping, admins, index: sessionIndex, openDomains: settings.openDomains, publicUrl: settings.publicUrl }
-  const ground = agentGround({ cluster, loop, reading, authorizer, ids, effectIds, queries, inForce, uploads, origins, ...agentDoor })
+  const agentQueries = new AgentQueries({ queries, database, registry, rebuilds, adminDomain: settings.adminDomain, openDomains: settings.openDomains })
+  const ground = agentGround({ cluster, loop, reading, authorizer, ids, effectIds, queries: agentQueries, inForce, uploads, origins, ...agentDoor })
   const tokens = new SignedTokens({ secret: secrets.bearerKey, purpose: 'stream', clock })
   const streams = new Streams({ tokens, reading, states, open, origins, publicUrl: settings.publicUrl })
   const files = new Files({ loop, ids: effectIds })
@@ -174,13 +179,17 @@ export function createApi(parts: ApiParts): Api {
     }
   }
   const close = (): void => {
-    for (const part of [hub, claims, configurations, misfits, logs, sessionIndex, mirror, index, inForce]) part.close()
+    for (const part of [hub, claims, configurations, misfits, logs, sessionSurvey, sessionIndex, mirror, index, inForce]) part.close()
   }
   const recoverMirror = async (found: AsyncIterable<FoundState>): Promise<void> => {
     for await (const { id, domain } of found) index.add(domain, id)
     configurations.refill()
   }
-  const closeSilentSessions: Api['closeSilentSessions'] = (silenceMs, aloneSinceMs) => runCloseSessions({ index: sessionIndex, closing, clock, silenceMs, aloneSinceMs, log })
+  const closeSilentSessions: Api['closeSilentSessions'] = async (silenceMs, aloneSinceMs) => {
+    const isWhole = await sessionSurvey.complete()
+    const { ended, left } = await runCloseSessions({ index: sessionIndex, closing, clock, silenceMs, aloneSinceMs, log })
+    return { ended, isWhole: isWhole && left === 0 }
+  }
   const isMirrorCurrent = async (): Promise<boolean> => (await index.flush()) && (await sessionIndex.flush()) && mirror.isCurrent()
   const healing = new Healing({ inForce, database, index, mirroring })
   return {

@@ -54,6 +54,10 @@ export async function judged({ cluster, handlers, of, patch, look, mayWrite, sen
     const text = judgement.kind === 'changed' ? JSON.stringify(judgement.ops) : patch.text
     const sent = judgement.kind === 'changed' ? { ...patch, ops: judgement.ops, lenient: false } : { ...patch, ops: freshOps(patch) }
     const persisted = await send({ ...sent, text, expected: next })
+    if (judgement.kind === 'changed' && isUnfit(persisted.answer)) {
+      handlers.unfit(of)
+      return { id, answer: { kind: 'handler-error' } }
+    }
     const movedOn = persisted.answer.kind === 'out-of-sync' || persisted.answer.kind === 'replay'
     if (!movedOn || patch.expected !== undefined) return text === patch.text ? persisted : { ...persisted, text }
   }
@@ -61,6 +65,11 @@ export async function judged({ cluster, handlers, of, patch, look, mayWrite, sen
 }
 
 const NOWHERE = '' as StateId
+
+/** The patch cannot be applied, or would make too much of the state. */
+function isUnfit({ kind }: Persisted['answer']): boolean {
+  return kind === 'unprocessable' || kind === 'too-large'
+}
 
 /** As the client addressed it. */
 export function scopeOf({ target }: ClientPatch, id: StateId): string {

@@ -6,6 +6,7 @@ import type { DomainRegistry } from '#shared/ports/domain-registry.ts'
 import type { DomainWorker } from '#shared/ports/domain-worker.ts'
 import type { StateCluster } from '#shared/ports/state-cluster.ts'
 import type { Uploads } from '#shared/ports/uploads.ts'
+import type { EncryptedTokens } from './agent-tokens.ts'
 import type { Issuer } from '#shared/sessions/id-tokens.ts'
 
 export type ApiSettings = {
@@ -61,6 +62,8 @@ export type ApiParts = {
   readonly database: DomainDatabase
   readonly proof: DomainProof
   readonly worker: DomainWorker
+  /** For tokens that published agents' log-ins encrypt; undefined: there are none. */
+  readonly encryptedTokens?: EncryptedTokens | undefined
   /** All states that there are, for the index of states where that is new, or was lost. */
   readonly survey: () => AsyncIterable<FoundState>
   readonly clock: WallClock

@@ -4,8 +4,11 @@
  *
  * Owns: the order of the steps. Does not own: what scripts do. Talks to: the record, the user's `sessions` state, handlers.
  *
- * I1. Of all who end a session one marks its record; whoever finds it marked and not finished goes on from there.
- * I2. A script runs to its end once, as far as its own patches tell: they have keys made of the session and the script's id.
+ * I1. Of all who end a session one marks its record; whoever finds it marked and not finished goes on from there. In one
+ *     process those who go on with the same end are one.
+ * I2. What a script came to is in the record before the next one runs. One that was cut off runs again; its patches have
+ *     keys made of the session and the script's id, so that what it had done is not done twice.
+ * I3. Where scripts may be left, the schedule knows of an end before it is begun.
  */
 import type { InteractionIndex, StateId } from '#shared/ids.ts'
 import type { Json, JsonObject } from '#shared/json.ts'
@@ -13,7 +16,7 @@ import { limits } from '#shared/limits.ts'
 import type { Op } from '#shared/patch/op.ts'
 import type { CallOutcome } from '#shared/ports/domain-worker.ts'
 import type { PatchAnswer, StateCluster, StateView, Unavailable } from '#shared/ports/state-cluster.ts'
-import { SESSIONS_NAME, closingOps, finishingOps, sessionRecordOf } from '#shared/sessions/session-record.ts'
+import { SESSIONS_NAME, closingOps, finishingOps, ranOps, sessionRecordOf } from '#shared/sessions/session-record.ts'
 import type { ScriptResult } from '#shared/sessions/session-record.ts'
 import type { Persisted } from './client-patch.ts'
 import type { SessionIndex } from './domains/session-index.ts'
@@ -32,10 +35,14 @@ export type ClosingParts = { readonly cluster: StateCluster; readonly loop: Loop
 /** `none`: no open session of this user. */
 export type ClosingAnswer = { readonly kind: 'closed'; readonly closedMs: number } | { readonly kind: 'none' } | Unavailable
 
-type Script = { readonly id: string; readonly name: string; readonly args: Json }
+/** `later`: not all could be run now, and the schedule goes on with them; they are in `scripts` as not run. */
+export type Finish = { readonly kind: 'finished' | 'later'; readonly scripts: readonly ScriptResult[] }
+
+export type Script = { readonly id: string; readonly name: string; readonly args: Json }
 
 export class SessionClosing {
   readonly #parts: ClosingParts
+  readonly #underWay = new Map<StateId, Promise<Finish>>()
 
   constructor(parts: ClosingParts) {
     this.#parts = parts
@@ -48,9 +55,9 @@ export class SessionClosing {
       const found = await this.openRecord(owner, id)
       if (found.kind !== 'open') return found
       const closedMs = clock.wallMs()
-      index.ending({ session: id, user: owner.user, domain: owner.domain })
-      // Where scripts may be left, the schedule must know before they run: this process may not see their end.
-      if ((await loop.handlers.of(owner.domain)) !== 'none') await index.flush()
+      // I3. This process may not see the end of what it begins.
+      const isNoted = await index.ending({ session: id, user: owner.user, domain: owner.domain })
+      if (!isNoted) return { kind: 'unavailable', stored: false, reason: 'the end of the session cannot be noted just now' }
       const answer = await this.#patchRecord(owner, id, closingOps(closedMs), found.view.ii)
       switch (answer.kind) {
         case 'stored':
@@ -77,32 +84,75 @@ export class SessionClosing {
     return { kind: 'open', view }
   }
 
-  /** Runs what was left, then takes the entry out by `farewell`; undefined: it could not be finished now, and the schedule goes on with it. */
-  async finish(owner: Party, id: StateId, farewell: Op[] = [{ op: 'remove', path: ['active', id] }]): Promise<readonly ScriptResult[] | undefined> {
-    const { loop, index, log } = this.#parts
+  /** Runs what was left, then takes the entry out by `farewell`. */
+  finish(owner: Party, id: StateId, farewell: Op[] = [{ op: 'remove', path: ['active', id] }]): Promise<Finish> {
+    const present = this.#underWay.get(id)
+    if (present !== undefined) return present
+    const work = this.#finish(owner, id, farewell).finally(() => this.#underWay.delete(id))
+    this.#underWay.set(id, work)
+    return work
+  }
+
+  async #finish(owner: Party, id: StateId, farewell: Op[]): Promise<Finish> {
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      const answer = await this.#goOn(owner, id, farewell)
+      if (answer.kind !== 'overtaken') return answer
+    }
+    return { kind: 'later', scripts: [] }
+  }
+
+  /** `overtaken`: another process goes on with the same end. */
+  async #goOn(owner: Party, id: StateId, farewell: Op[]): Promise<Finish | { readonly kind: 'overtaken' }> {
+    const { loop, index } = this.#parts
     const read = await loop.names.read(id)
-    if (read.kind === 'unavailable' || read.view === undefined) return undefined
-    const record = sessionRecordOf(read.view)
-    if (record?.finished === true) {
-      await index.ended(id)
-      return record.scripts
+    if (read.kind === 'unavailable') return { kind: 'later', scripts: [] }
+    const record = read.view === undefined ? undefined : sessionRecordOf(read.view)
+    if (record === undefined) {
+      void index.ended(id)
+      return { kind: 'finished', scripts: [] }
     }
-    const scripts = await this.#scripts(owner, id)
-    if (scripts === undefined) return undefined
-    const results: ScriptResult[] = []
-    for (const script of scripts) {
+    if (record.finished) {
+      await this.#leave(owner, id, farewell)
+      return { kind: 'finished', scripts: record.scripts }
+    }
+    const left = await this.scripts(owner, id)
+    if (left === undefined) return { kind: 'later', scripts: record.scripts }
+    const outstanding = left.filter((script) => !record.scripts.some((ran) => ran.id === script.id))
+    const ran = await this.#runAll(owner, read.view!, record.scripts, outstanding)
+    if (ran.kind === 'finished') await this.#leave(owner, id, farewell)
+    return ran
+  }
+
+  /** I2. `before`: of scripts that have run. */
+  async #runAll(owner: Party, { id, ii }: StateView, before: readonly ScriptResult[], outstanding: readonly Script[]): Promise<Finish | { readonly kind: 'overtaken' }> {
+    const { index } = this.#parts
+    const results = [...before]
+    let present = ii
+    for (const [at, script] of outstanding.entries()) {
+      index.goesOn({ session: id, user: owner.user, domain: owner.domain })
       const result = await this.#run(owner, id, script)
-      if (result === undefined) return undefined
-      results.push(result)
+      if (result === undefined) return later(results, outstanding.slice(at))
+      const last = at === outstanding.length - 1 ? finishingOps(results.length + 1) : []
+      const note = (of: ScriptResult): Promise<PatchAnswer> => this.#patchRecord(owner, id, [...ranOps(results.length, of), ...last], present)
+      const [noted, kept] = await noteOr(note, result, { id: script.id, name: result.name, error: 'its result is too large' })
+      if (noted.kind === 'out-of-sync') return { kind: 'overtaken' }
+      if (noted.kind !== 'stored') return later(results, outstanding.slice(at))
+      present = noted.ii
+      results.push(kept)
     }
-    const noted = await this.#patchRecord(owner, id, finishingOps(results), read.view.ii)
-    if (noted.kind !== 'stored' && noted.kind !== 'out-of-sync') return undefined
+    if (outstanding.length > 0) return { kind: 'finished', scripts: results }
+    const noted = await this.#patchRecord(owner, id, finishingOps(results.length), present)
+    if (noted.kind === 'out-of-sync') return { kind: 'overtaken' }
+    return noted.kind === 'stored' ? { kind: 'finished', scripts: results } : later(results, [])
+  }
+
+  async #leave(owner: Party, id: StateId, farewell: Op[]): Promise<void> {
+    const { loop, index, log } = this.#parts
     loop.mirroring.behind(owner.domain, id, false)
     const entry = await this.patchEntries(owner, farewell)
     // Closed it is: what is left of the entry must not make anybody try again.
     if (entry.kind === 'unavailable') log.warn({ session: id, reason: entry.reason }, 'the entry of a closed session could not be removed')
-    await index.ended(id)
-    return results
+    void index.ended(id)
   }
 
   /** Patches the user's own state `sessions`, for them. */
@@ -121,8 +171,8 @@ export class SessionClosing {
     return done.answer
   }
 
-  /** What the user's state says, which is the user's own text; undefined: it cannot be read now. */
-  async #scripts(owner: Party, id: StateId): Promise<readonly Script[] | undefined> {
+  /** Those that will be run: what the user's state says, which is the user's own text; undefined: it cannot be read now. */
+  async scripts(owner: Party, id: StateId): Promise<readonly Script[] | undefined> {
     const named = await this.#parts.loop.names.view(owner, SESSIONS_NAME)
     if (named.kind !== 'named') return undefined
     const entry = named.view === undefined ? undefined : member(JSON.parse(named.view.active) as Json, id)
@@ -132,7 +182,7 @@ export class SessionClosing {
       .slice(0, limits.closeScripts)
       .flatMap(([key, left]) => {
         const name = member(left, 'script')
-        return typeof name === 'string' ? [{ id: key, name, args: member(left, 'args') ?? {} }] : []
+        return typeof name === 'string' && key.length <= limits.closeScriptCharacters ? [{ id: key, name, args: member(left, 'args') ?? {} }] : []
       })
   }
 
@@ -140,7 +190,7 @@ export class SessionClosing {
     const { handlers } = this.#parts.loop
     const of = await handlers.of(owner.domain)
     if (of === 'unavailable') return undefined
-    if (of === 'none' || !of.exports.closeScripts.includes(name)) return { id, name, error: 'the domain has no such close script' }
+    if (of === 'none' || !of.exports.closeScripts.includes(name)) return { id, name: name.slice(0, limits.closeScriptCharacters), error: 'the domain has no such close script' }
     const outcome = await handlers.closeScript(of, { script: name, args, session, user: owner.user, key: `${session} ${id}` })
     return resultOf({ id, name }, outcome)
   }
@@ -161,6 +211,16 @@ export class SessionClosing {
       lenient: false,
     })
   }
+}
+
+/** What does not fit into the record must not be run again and again: `smaller` is noted. */
+async function noteOr(note: (result: ScriptResult) => Promise<PatchAnswer>, result: ScriptResult, smaller: ScriptResult): Promise<[PatchAnswer, ScriptResult]> {
+  const noted = await note(result)
+  return noted.kind === 'too-large' ? [await note(smaller), smaller] : [noted, result]
+}
+
+function later(ran: readonly ScriptResult[], outstanding: readonly Script[]): Finish {
+  return { kind: 'later', scripts: [...ran, ...outstanding.map(({ id, name }) => ({ id, name, error: 'it has not been run yet' }))] }
 }
 
 function member(value: Json | undefined, name: string): Json | undefined {

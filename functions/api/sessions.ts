@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import type { Log, WallClock } from './parts.ts'
 import type { StateId } from '#shared/ids.ts'
 import { parseStateId } from '#shared/ids.ts'
+import { limits } from '#shared/limits.ts'
 import type { Op } from '#shared/patch/op.ts'
 import { parsePatch } from '#shared/patch/parse.ts'
 import type { StateCluster, Unavailable } from '#shared/ports/state-cluster.ts'
@@ -85,7 +86,8 @@ export class Sessions {
     const failure = await this.#record(claims)
     if (failure !== undefined) return answerUnavailable(x, failure)
     open.noteOpened(claims.session)
-    index.used(claims)
+    // One that could not be noted is noted later.
+    await index.opened(claims)
     const { session } = claims
     const expires = new Date(claims.expiresMs).toISOString()
     x.json(201, JSON.stringify({ session, user, provider, domain: originDomain, token: issued.token, expires }))
@@ -140,8 +142,8 @@ export class Sessions {
     if (id === undefined || marked.kind === 'none') return x.problem('not-found', { detail: 'not an open session of this user' })
     open.noteClosed(id)
     hub.endSession(id)
-    const scripts = await closing.finish({ user: x.caller.user, domain: x.caller.domain }, id)
-    x.json(200, JSON.stringify({ session: id, closed: new Date(marked.closedMs).toISOString(), scripts: scripts ?? [] }))
+    const { scripts } = await closing.finish({ user: x.caller.user, domain: x.caller.domain }, id)
+    x.json(200, JSON.stringify({ session: id, closed: new Date(marked.closedMs).toISOString(), scripts }))
   }
 
   // --- POST /v1/sessions/{session}/close-scripts -------------------------------------------------
@@ -160,6 +162,12 @@ export class Sessions {
 
     // By a client's key the same id again: a repeat must be the same patch.
     const id = keyText === undefined ? randomUUID() : versionedUuid(Buffer.from(clientKey(`close script of ${session}: ${keyText}`), 'latin1'), 4)
+    const present = await this.#parts.closing.scripts(x.caller, session)
+    if (present === undefined) return answerUnavailable(x, { stored: false, reason: 'the session cannot be looked up just now' })
+    if (present.length >= limits.closeScripts && !present.some((left) => left.id === id)) {
+      const reason = `a session has at most ${limits.closeScripts} close scripts`
+      return x.problem('unprocessable', { detail: `op 0: ${reason}`, members: { op: 0, reason } })
+    }
     const value = { script: asked.script, args: asked.args ?? {} }
     const parsed = parsePatch([{ op: 'add', path: ['active', session, 'close', id], value }])
     if (parsed.fault !== undefined) return x.problem('bad-request', { detail: `body: ${parsed.fault.message}` })

@@ -1,7 +1,8 @@
 /**
  * Types for authors of a domain's module. In a JavaScript file: `/** @type {import('.../agent').PrePersistence} *\/`.
  *
- * A module is alone with the language: no fetch, no timers, no files, no imports. What it keeps in variables may be gone at
+ * A module is alone with the language: no fetch, no timers, no files, no imports but those of `npm:@knowlearning/patch-proxy`,
+ * `npm:fast-json-patch`, and `npm:@knowlearning/agents/deno.js`, by which it becomes a domain agent as well. What it keeps in variables may be gone at
  * any moment. A handler can be run again for one request; what its agent did before is then not done twice, provided
  * that it asks for the same in the same order. Await the agent: what is not answered when a handler ends, nobody learns.
  */

@@ -9,7 +9,7 @@
 import type { Json } from '#shared/json.ts'
 import { limits } from '#shared/limits.ts'
 import type { AgentMethod, HandlerBound, JsonText, ModuleHandlers } from '#shared/ports/domain-worker.ts'
-import type { Broken, Faulty, Loaded } from './engine.ts'
+import type { AgentStepped, Broken, Faulty, Loaded, LookedAt } from './engine.ts'
 
 /** `handler`: place in `HANDLERS`, or the name of a close script. */
 export type StepCall = { readonly token: number; readonly handler: number | string; readonly argument: JsonText }
@@ -30,8 +30,8 @@ export type SandboxRecord =
   | { readonly kind: 'agent'; readonly token: number; readonly ask: number; readonly method: AgentMethod; readonly args: JsonText; readonly bytes: number }
 
 /** What a thread answers to a step. */
-export type StepReply = string | Broken
-export type LoadReply = Loaded | Faulty | Broken
+export type StepReply = string | AgentStepped | Broken
+export type LoadReply = Loaded | LookedAt | AgentStepped | Faulty | Broken
 
 export function stepText({ forget, answers, calls }: Step): string {
   let started = ''
@@ -108,6 +108,13 @@ export function readLoaded(text: string): { readonly handlers: ModuleHandlers; r
   }
 }
 
+/** Of a module that was only looked at: what its exports are, nobody knows before it runs. */
+export function handlersNamed(names: string): ModuleHandlers {
+  const all = names.split(',')
+  const has = (name: string): boolean => all.includes(name)
+  return { prePersistence: has('prePersistence'), postPersistence: has('postPersistence'), configure: has('configure'), closeScripts: [] }
+}
+
 /** What world.ts says of what a module threw while loading. */
 export function readFault(text: string): { readonly message: string; readonly line: number | undefined; readonly column: number | undefined } {
   const answer = text.length > limits.stepCharacters ? undefined : parsed(text)
@@ -120,7 +127,7 @@ export function readFault(text: string): { readonly message: string; readonly li
   }
 }
 
-function parsed(text: string): unknown {
+export function parsed(text: string): unknown {
   try {
     return JSON.parse(text) as unknown
   } catch {
@@ -139,7 +146,7 @@ function lines(value: unknown): string[] | undefined {
 }
 
 /** What is wrong with a value, or undefined. Not recursive: nesting is what it must survive. */
-function unsound(value: unknown): string | undefined {
+export function unsound(value: unknown): string | undefined {
   if (typeof value !== 'object' || value === null) return undefined
   let level: object[] = [value]
   for (let depth = 1; level.length > 0; depth++) {

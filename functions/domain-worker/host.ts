@@ -2,10 +2,12 @@
  * The sandboxes of all domains in one process.
  *
  * Owns: the tenants, by domain and key of their module. Does not own: links. I1. A call of another key of a domain
- * supersedes those it has: they end when what they have at hand is done. I2. What is idle for `sandboxIdleMs` ends.
+ * supersedes those it has: they end when what they have at hand is done, a domain agent at once. I2. What is idle for
+ * `sandboxIdleMs` ends; a domain agent lives until it is ended. I3. A domain has one agent at a time.
  */
 import { limits } from '#shared/limits.ts'
-import type { DomainModule, LoadOutcome } from '#shared/ports/domain-worker.ts'
+import type { AgentEars, DomainModule, LoadOutcome, RunningAgent } from '#shared/ports/domain-worker.ts'
+import { AgentLine } from './agent-line.ts'
 import { Scheduler, Watch } from './scheduler.ts'
 import { Tenant, type Call, type TenantBounds } from './tenant.ts'
 import { WarmPool } from './warm-pool.ts'
@@ -42,7 +44,7 @@ export class SandboxHost {
         agentText: options.agentBytes,
       },
     })
-    this.#scheduler = new Scheduler({ turns: options.running, makeRoom: () => this.#makeRoom() })
+    this.#scheduler = new Scheduler({ turns: options.running, makeRoom: (tenant) => this.#makeRoom(tenant) })
     this.#idle = setInterval(() => this.#endIdle(), limits.sandboxIdleMs / 4).unref()
   }
 
@@ -63,6 +65,26 @@ export class SandboxHost {
     const tenant = this.#tenant(module)
     this.#supersede(tenant)
     tenant.run(call)
+  }
+
+  /** Runs a module as its domain's agent. */
+  agent(module: DomainModule, ears: AgentEars): RunningAgent {
+    const tenant = this.#tenant(module)
+    this.#supersede(tenant)
+    if (tenant.line !== undefined) return tenant.line.join(ears)
+    const line: AgentLine = new AgentLine({ ears, wants: () => this.#wants(tenant, line), over: (why) => tenant.endAgent(why) })
+    const agents = [...this.#tenants.values()].filter(({ line: other }) => other !== undefined).length
+    if (this.#closed) line.close({ kind: 'unavailable', reason: 'the domain worker is stopping' })
+    else if (agents >= this.#options.living) line.close({ kind: 'unavailable', reason: 'too many domain agents run' })
+    else {
+      this.#watch.start()
+      tenant.startAgent(line)
+    }
+    return {
+      tell: (message) => line.tell(message),
+      pass: () => undefined,
+      end: () => (tenant.line === line ? tenant.endAgent(undefined) : line.close(undefined)),
+    }
   }
 
   close(): void {
@@ -91,13 +113,21 @@ export class SandboxHost {
   /** Of each domain the tenant that was called last. */
   readonly #current = new Map<string, Tenant>()
 
+  #wants(tenant: Tenant, line: AgentLine): void {
+    if (tenant.line !== line) return
+    this.#watch.start()
+    tenant.wake()
+  }
+
   #supersede(tenant: Tenant): void {
     const { domain } = tenant.module
     const before = this.#current.get(domain)
     if (before === tenant) return
     this.#current.set(domain, tenant)
     this.#superseded.delete(tenant)
-    if (before !== undefined) this.#superseded.add(before)
+    if (before === undefined) return
+    before.endAgent({ kind: 'replaced' })
+    this.#superseded.add(before)
   }
 
   #look(): boolean {
@@ -105,7 +135,7 @@ export class SandboxHost {
     const { othersWait } = this.#scheduler
     for (const tenant of this.#tenants.values()) {
       tenant.look(othersWait)
-      isBusy ||= !tenant.isIdle
+      isBusy ||= !tenant.isQuiet
     }
     for (const tenant of this.#superseded) if (tenant.isIdle) this.#drop(tenant)
     return isBusy || this.#superseded.size > 0
@@ -116,8 +146,10 @@ export class SandboxHost {
     for (const tenant of this.#tenants.values()) if (tenant.isIdle && tenant.usedAt < before) this.#drop(tenant)
   }
 
-  #makeRoom(): boolean {
-    const living = [...this.#tenants.values()].filter(({ hasSandbox }) => hasSandbox)
+  #makeRoom(tenant: Tenant): boolean {
+    // They had to find theirs when they were started.
+    if (tenant.line !== undefined) return true
+    const living = [...this.#tenants.values()].filter(({ hasSandbox, line }) => hasSandbox && line === undefined)
     if (living.length < this.#options.living) return true
     const [longest] = living.filter(({ isIdle }) => isIdle).sort((a, b) => a.usedAt - b.usedAt)
     if (longest !== undefined) this.#drop(longest)

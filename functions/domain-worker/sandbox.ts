@@ -12,6 +12,12 @@ const THREAD = new URL('./sandbox-thread.ts', import.meta.url)
 /** Of the thread's own heap, beside the sandbox's memory: texts on their way. */
 const HEAP = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 8, codeRangeSizeMb: 16, stackSizeMb: 4 } as const
 
+/** What its thread is asked. `runs`: as a domain agent. */
+export type SandboxRequest =
+  | string
+  | { readonly kind: 'module'; readonly source: string; readonly runs: boolean }
+  | { readonly kind: 'step'; readonly text: string; readonly messages: string }
+
 export type SandboxEvents = {
   readonly onReady: () => void
   readonly onReply: (reply: StepReply | LoadReply) => void
@@ -54,17 +60,31 @@ export class Sandbox {
   }
 
   load(source: string): void {
-    this.#worker.postMessage({ source })
+    this.#ask({ kind: 'module', source, runs: false })
+  }
+
+  /** Starts the script of a domain agent. */
+  begin(source: string): void {
+    this.#ask({ kind: 'module', source, runs: true })
   }
 
   step(text: string): void {
-    this.#worker.postMessage(text)
+    this.#ask(text)
+  }
+
+  /** `messages`: JSON, for the script of a domain agent, whose turn it is. */
+  agentStep(text: string, messages: string): void {
+    this.#ask({ kind: 'step', text, messages })
   }
 
   kill(): void {
     this.#over = true
     this.#events = undefined
     void this.#worker.terminate()
+  }
+
+  #ask(request: SandboxRequest): void {
+    this.#worker.postMessage(request)
   }
 
   #said(message: StepReply | LoadReply): void {

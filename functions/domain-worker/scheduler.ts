@@ -2,20 +2,25 @@
  * Whose turn it is: as many tenants compute at once as there are cores, the others wait in line.
  *
  * Owns: the line, the turns. Does not own: what is done in a turn. I1. A tenant has one turn at a time, and after it goes to
- * the end of the line. I2. No more than `living` tenants have a sandbox; one that is idle longest makes room.
+ * the end of the line; of those who wait, whoever has computed least of late is next, so that many who burn do not hold up
+ * who does not. I2. No more than `living` tenants have a sandbox; one that is idle longest makes room.
+ * Domain agents are counted by themselves.
  */
 import { limits } from '#shared/limits.ts'
 import type { Tenant } from './tenant.ts'
 
 export class Scheduler {
   readonly #turns: number
-  readonly #makeRoom: () => boolean
+  readonly #makeRoom: (tenant: Tenant) => boolean
   readonly #line = new Set<Tenant>()
   readonly #running = new Set<Tenant>()
+  /** How long each computed of late, in ms, as of a moment; it halves with each `limits.turnMemoryMs`. */
+  readonly #heat = new WeakMap<Tenant, { ms: number; atMs: number }>()
+  readonly #begunMs = new Map<Tenant, number>()
   #isPumping = false
 
-  /** `makeRoom`: for one more sandbox; false: there is none. */
-  constructor(options: { readonly turns: number; readonly makeRoom: () => boolean }) {
+  /** `makeRoom`: for a sandbox of this tenant; false: there is none. */
+  constructor(options: { readonly turns: number; readonly makeRoom: (tenant: Tenant) => boolean }) {
     this.#turns = options.turns
     this.#makeRoom = options.makeRoom
   }
@@ -32,6 +37,7 @@ export class Scheduler {
 
   over(tenant: Tenant): void {
     this.#running.delete(tenant)
+    this.#heated(tenant)
     if (tenant.hasWork) this.#line.add(tenant)
     this.#soon()
   }
@@ -39,6 +45,27 @@ export class Scheduler {
   forget(tenant: Tenant): void {
     this.#line.delete(tenant)
     this.#running.delete(tenant)
+    this.#begunMs.delete(tenant)
+  }
+
+  #heated(tenant: Tenant): void {
+    const nowMs = performance.now()
+    const begunMs = this.#begunMs.get(tenant)
+    if (begunMs === undefined) return
+    this.#begunMs.delete(tenant)
+    this.#heat.set(tenant, { ms: this.#heatOf(tenant, nowMs) + nowMs - begunMs, atMs: nowMs })
+  }
+
+  #heatOf(tenant: Tenant, nowMs: number): number {
+    const heat = this.#heat.get(tenant)
+    return heat === undefined ? 0 : heat.ms * 2 ** ((heat.atMs - nowMs) / limits.turnMemoryMs)
+  }
+
+  /** Of those who are as cool, whoever waits longest. */
+  #coolestFirst(nowMs: number): Iterable<Tenant> {
+    if (this.#line.size < 2 || this.#running.size >= this.#turns) return this.#line
+    const heats = new Map([...this.#line].map((tenant) => [tenant, this.#heatOf(tenant, nowMs)]))
+    return [...this.#line].sort((a, b) => heats.get(a)! - heats.get(b)!)
   }
 
   /** In a microtask: what else came in the same frame goes into the same step. */
@@ -51,15 +78,17 @@ export class Scheduler {
   #pump(): void {
     this.#isPumping = false
     const kept: Tenant[] = []
-    for (const tenant of this.#line) {
+    const nowMs = performance.now()
+    for (const tenant of this.#coolestFirst(nowMs)) {
       if (this.#running.size >= this.#turns) break
       this.#line.delete(tenant)
       if (!tenant.hasWork) continue
-      if (!tenant.hasSandbox && !this.#makeRoom()) {
+      if (!tenant.hasSandbox && !this.#makeRoom(tenant)) {
         kept.push(tenant)
         continue
       }
       this.#running.add(tenant)
+      this.#begunMs.set(tenant, nowMs)
       tenant.begin()
     }
     // No room for a sandbox: the next turn that ends may make some.

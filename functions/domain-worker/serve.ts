@@ -3,12 +3,13 @@
  *
  * Owns: per link, the modules told on it and the agent calls under way. I1. A call's agent calls go back over the link
  * that it came on. I2. Of a link that has ended nothing is answered; its calls run to their end, their agent fails.
+ * I3. A domain agent ends with the link that started it; others that joined learn of it.
  */
 import type { Incarnation } from '#shared/ids.ts'
 import { acceptWith, type LinkCredentials, type LinkServer } from '#shared/link/connect.ts'
 import type { Link } from '#shared/link/link.ts'
 import { workerCodec, type WorkerMessage } from '#shared/link/worker-messages.ts'
-import type { DomainModule, Handler } from '#shared/ports/domain-worker.ts'
+import type { AgentEars, DomainModule, Handler, RunningAgent } from '#shared/ports/domain-worker.ts'
 import { HANDLERS } from './bridge.ts'
 import type { SandboxHost } from './host.ts'
 import type { AskAnswer } from './tenant.ts'
@@ -39,6 +40,7 @@ class CallerLink {
   readonly #sandboxes: SandboxHost
   readonly #modules = new Map<number, DomainModule>()
   #nextAsk = 1
+  readonly #agents = new Map<number, RunningAgent>()
   readonly #asks = new Map<number, (answer: AskAnswer) => void>()
   /** Calls that have nothing to say but that they are over: told together. */
   #done: number[] = []
@@ -53,6 +55,8 @@ class CallerLink {
       const asks = [...this.#asks.values()]
       this.#asks.clear()
       for (const then of asks) then(GONE)
+      for (const agent of this.#agents.values()) agent.end()
+      this.#agents.clear()
     }
   }
 
@@ -74,10 +78,25 @@ class CallerLink {
         this.#asks.delete(message.ask)
         return then?.({ ok: message.ok, text: message.text })
       }
+      case 'agent':
+        return this.#agent(message.agent, message.module)
+      case 'tell':
+        return this.#agents.get(message.agent)?.tell(message.text)
+      case 'pass':
+        return this.#agents.get(message.agent)?.pass(message.text)
+      case 'end-agent':
+        this.#agents.get(message.agent)?.end()
+        return void this.#agents.delete(message.agent)
       case 'done':
       case 'outcome':
       case 'loaded':
       case 'ask':
+      case 'said':
+      case 'passed':
+      case 'agent-joined':
+      case 'agent-log':
+      case 'agent-settled':
+      case 'agent-ended':
         return this.#link.end()
     }
   }
@@ -100,6 +119,26 @@ class CallerLink {
         this.#link.send({ kind: 'ask', token, ask, ...asked })
       },
     })
+  }
+
+  #agent(agent: number, number: number): void {
+    const module = this.#modules.get(number)
+    if (module === undefined || this.#agents.has(agent)) return this.#link.end()
+    let isOver = false
+    const ears: AgentEars = {
+      said: (connection, text) => this.#link.send({ kind: 'said', agent, connection, text }),
+      settled: (handlers) => this.#link.send({ kind: 'agent-settled', agent, handlers }),
+      log: (lines) => this.#link.send({ kind: 'agent-log', agent, lines }),
+      joined: () => this.#link.send({ kind: 'agent-joined', agent }),
+      passed: (text) => this.#link.send({ kind: 'passed', agent, text }),
+      ended: (why) => {
+        isOver = true
+        this.#agents.delete(agent)
+        this.#link.send({ kind: 'agent-ended', agent, why })
+      },
+    }
+    const running = this.#sandboxes.agent(module, ears)
+    if (!isOver) this.#agents.set(agent, running)
   }
 
   #isDone(token: number): void {

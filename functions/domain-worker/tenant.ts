@@ -9,12 +9,15 @@
  * I2. A sandbox that took too long, or ran out of memory, is ended with all in it. The one call that was at work is at
  *     fault; where there were several, nobody can say which: they are run again one by one. Handlers bear being run again.
  * I3. Every call ends with one outcome, at `handlerRuns` runs at the latest.
+ * I4. A module that is a domain agent's runs as one or not at all: its sandbox lives as long as its line (agent-line.ts), calls
+ *     of its handlers run in there, and a step is for the agent or for calls.
  */
 import { assert } from '#shared/assert.ts'
 import { limits } from '#shared/limits.ts'
 import type { WorkerOutcome } from '#shared/link/worker-messages.ts'
-import type { AgentMethod, DomainModule, JsonText, LoadOutcome } from '#shared/ports/domain-worker.ts'
-import { readFault, readLoaded, readRecords, stepText, words, type LoadReply, type SandboxRecord, type StepAnswer, type StepReply } from './bridge.ts'
+import type { AgentEnd, AgentMethod, DomainModule, JsonText, LoadOutcome } from '#shared/ports/domain-worker.ts'
+import type { AgentLine } from './agent-line.ts'
+import { handlersNamed, readFault, readLoaded, readRecords, stepText, words, type LoadReply, type SandboxRecord, type StepAnswer, type StepReply } from './bridge.ts'
 import type { Sandbox } from './sandbox.ts'
 
 export type TenantBounds = {
@@ -56,6 +59,9 @@ type Phase = 'none' | 'starting' | 'loading' | 'idle' | 'busy' | 'faulty'
 
 const NO_LOG: readonly string[] = []
 const STARTING_MS = 10_000
+/** What its handlers are is told when its top level is done. */
+const RUNS: LoadOutcome = { kind: 'loaded', handlers: { prePersistence: false, postPersistence: false, configure: false, closeScripts: [] }, log: NO_LOG, isAgent: true }
+const NOT_RUNNING = "the domain's agent does not run"
 
 export class Tenant {
   readonly module: DomainModule
@@ -66,6 +72,10 @@ export class Tenant {
   #phase: Phase = 'none'
   #sandbox: Sandbox | undefined
   #load: LoadOutcome | undefined
+  #line: AgentLine | undefined
+  /** The present sandbox is the agent's. */
+  #isAgents = false
+  #wasAgentsTurn = false
   #loads: ((outcome: LoadOutcome) => void)[] = []
   #nextToken = 1
   #waiting: Run[] = []
@@ -99,8 +109,17 @@ export class Tenant {
     return this.#sandbox?.threadId
   }
 
-  /** Nothing is open, waits, or runs. */
+  /** The agent that runs, or is about to. */
+  get line(): AgentLine | undefined {
+    return this.#line
+  }
+
+  /** Nothing is open, waits, or runs, and nobody would miss its sandbox. */
   get isIdle(): boolean {
+    return this.#line === undefined && this.isQuiet
+  }
+
+  get isQuiet(): boolean {
     return this.#open.size === 0 && this.#waiting.length === 0 && this.#loads.length === 0 && (this.#phase === 'idle' || this.#phase === 'none' || this.#phase === 'faulty')
   }
 
@@ -111,6 +130,7 @@ export class Tenant {
   load(then: (outcome: LoadOutcome) => void): void {
     this.#usedAt = performance.now()
     if (this.#load !== undefined) return then(this.#load)
+    if (this.#isAgents && (this.#phase === 'idle' || this.#phase === 'busy')) return then(RUNS)
     this.#loads.push(then)
     this.#turn.wants(this)
   }
@@ -118,6 +138,7 @@ export class Tenant {
   run(call: Call): void {
     this.#usedAt = performance.now()
     if (this.#phase === 'faulty') return call.done(this.#faultOutcome())
+    if (this.#runsNoCalls) return call.done({ kind: 'unavailable', reason: NOT_RUNNING })
     if (this.#waiting.length >= limits.handlersWaiting) return call.done({ kind: 'unavailable', reason: 'too many calls wait' })
     const deadlineMs = Math.min(call.deadlineMs ?? this.#bounds.callMs, this.#bounds.callMs)
     const run = { token: this.#nextToken++, call, deadlineMs, queuedAt: this.#usedAt, startedAt: 0, runs: 0, alone: false, agentCalls: 0, agentBytes: 0, asks: undefined }
@@ -125,13 +146,45 @@ export class Tenant {
     this.#turn.wants(this)
   }
 
+  /** Runs the module as a domain agent, which it is not doing yet. */
+  startAgent(line: AgentLine): void {
+    assert(this.#line === undefined, 'a domain has one agent at a time')
+    if (this.#phase === 'faulty') {
+      const fault = this.#load?.kind === 'faulty' ? this.#load : undefined
+      return line.close({ kind: 'failed', message: fault?.message ?? 'Error', inPromise: true, line: fault?.line, column: fault?.column })
+    }
+    this.#usedAt = performance.now()
+    this.#line = line
+    if (this.#phase === 'idle') this.#dropSandbox('none')
+    this.#turn.wants(this)
+  }
+
+  /** It has something to do: a turn, please. */
+  wake(): void {
+    this.#turn.wants(this)
+  }
+
+  /** Ends the agent and its sandbox. `why` undefined: whoever runs it knows. */
+  endAgent(why: AgentEnd | undefined): void {
+    const line = this.#line
+    if (line === undefined) return
+    this.#line = undefined
+    const isTurn = this.#isAgents && (this.#phase === 'starting' || this.#phase === 'loading' || this.#phase === 'busy')
+    if (this.#isAgents) {
+      this.#dropSandbox('none')
+      this.#endRuns(NOT_RUNNING)
+    }
+    line.close(why)
+    if (isTurn) this.#turn.over(this)
+  }
+
   /** Whether a turn would be of use. */
   get hasWork(): boolean {
     switch (this.#phase) {
       case 'none':
-        return this.#waiting.length > 0 || this.#loads.length > 0
+        return this.#waiting.length > 0 || this.#loads.length > 0 || this.#line !== undefined
       case 'idle':
-        return this.#answers.length > 0 || this.#canStart(this.#open.size)
+        return this.#hasAgentWork || this.#answers.length > 0 || this.#canStart(this.#open.size)
       case 'starting':
       case 'loading':
       case 'busy':
@@ -148,11 +201,15 @@ export class Tenant {
     this.#begins()
     const sandbox = this.#take()
     this.#sandbox = sandbox
+    // Who wants to know what the module is has to know it before it runs.
+    this.#isAgents = this.#line !== undefined && this.#loads.length === 0
+    const isAgents = this.#isAgents
     sandbox.attach({
       onReady: () => {
         this.#phase = 'loading'
         this.#begins()
-        sandbox.load(this.module.source)
+        if (isAgents) sandbox.begin(this.module.source)
+        else sandbox.load(this.module.source)
       },
       onReply: (reply) => {
         if (this.#phase === 'loading') this.#loaded(reply as LoadReply)
@@ -179,16 +236,32 @@ export class Tenant {
   /** Ends the sandbox. Calls of it answer `unavailable`. */
   end(reason: string): void {
     const isTurn = this.#phase === 'starting' || this.#phase === 'loading' || this.#phase === 'busy'
+    const line = this.#line
+    this.#line = undefined
     this.#dropSandbox(this.#phase === 'faulty' ? 'faulty' : 'none')
+    const loads = this.#loads
+    this.#loads = []
+    this.#endRuns(reason)
+    line?.close({ kind: 'unavailable', reason })
+    for (const then of loads) then({ kind: 'unavailable', reason })
+    if (isTurn) this.#turn.over(this)
+  }
+
+  #endRuns(reason: string): void {
     const runs = [...this.#open.values(), ...this.#waiting]
     this.#open.clear()
     this.#lone = undefined
     this.#waiting = []
-    const loads = this.#loads
-    this.#loads = []
     for (const { call } of runs) call.done({ kind: 'unavailable', reason })
-    for (const then of loads) then({ kind: 'unavailable', reason })
-    if (isTurn) this.#turn.over(this)
+  }
+
+  /** I4. */
+  get #runsNoCalls(): boolean {
+    return this.#line === undefined && this.#load?.kind === 'loaded' && this.#load.isAgent === true
+  }
+
+  get #hasAgentWork(): boolean {
+    return this.#isAgents && this.#line !== undefined && this.#line.hasWork
   }
 
   #begins(): void {
@@ -200,12 +273,16 @@ export class Tenant {
   #canStart(open: number): boolean {
     const next = this.#waiting[0]
     if (next === undefined || open >= limits.handlersOpen) return false
+    if (this.#line !== undefined && !(this.#isAgents && this.#line.isSettled)) return false
     return open === 0 || (!next.alone && this.#lone === undefined)
   }
 
   #step(): void {
     const forget = this.#forget
     this.#forget = []
+    const callsWait = this.#answers.length > 0 || this.#canStart(this.#open.size)
+    if (this.#hasAgentWork && !(this.#wasAgentsTurn && callsWait)) return this.#agentStep(forget)
+    this.#wasAgentsTurn = false
     const given = this.#answers.splice(0, this.#lone === undefined ? this.#most : 1)
     this.#atWork = [...new Set(given.map(({ run }) => run))]
     const now = performance.now()
@@ -228,12 +305,31 @@ export class Tenant {
     this.#sandbox!.step(stepText({ forget, answers: given.map(({ answer }) => answer), calls }))
   }
 
+  #agentStep(forget: readonly number[]): void {
+    this.#wasAgentsTurn = true
+    this.#atWork = []
+    this.#phase = 'busy'
+    this.#begins()
+    this.#sandbox!.agentStep(stepText({ forget, answers: [], calls: [] }), this.#line!.take())
+  }
+
+  /** What the agent did in this step; false: that was its end. */
+  #agentDid(out: string): boolean {
+    const line = this.#line
+    const end = line?.took(out)
+    if (end !== undefined) this.endAgent(end)
+    // Whoever was told may have ended it, too.
+    return this.#line === line && end === undefined
+  }
+
   #stepped(reply: StepReply): void {
-    const records = typeof reply === 'string' ? readRecords(reply, this.#bounds.resultBytes) : undefined
+    const text = typeof reply === 'string' ? reply : reply.kind === 'agent' ? reply.records : undefined
+    const records = text === undefined ? undefined : readRecords(text, this.#bounds.resultBytes)
     if (records === undefined) {
-      const [memory, message] = typeof reply === 'string' ? [false, 'the sandbox has broken'] : [reply.memory, reply.message]
+      const [memory, message] = typeof reply === 'string' || reply.kind === 'agent' ? [false, 'the sandbox has broken'] : [reply.memory, reply.message]
       return this.#restart(memory ? { kind: 'exceeded', what: 'memory', log: NO_LOG } : { kind: 'threw', message: words(message, limits.handlerMessageCharacters), log: NO_LOG })
     }
+    if (typeof reply !== 'string' && reply.kind === 'agent' && !this.#agentDid(reply.out)) return
     const tookMs = performance.now() - this.#since
     if (tookMs < limits.stepShortMs) this.#most = Math.min(limits.stepCalls, this.#most * 2)
     else if (tookMs > limits.stepLongMs) this.#most = Math.max(1, this.#most >> 1)
@@ -311,8 +407,9 @@ export class Tenant {
       case 'starting':
         return STARTING_MS
       case 'loading':
-        return this.#bounds.callMs
+        return this.#isAgents ? agentMs(othersWait) : this.#bounds.callMs
       case 'busy': {
+        if (this.#isAgents && this.#atWork.length === 0) return agentMs(othersWait)
         if (this.#atWork.length > 1) return limits.stepDoubtMs
         const run = this.#atWork[0]
         const leftMs = run === undefined ? this.#bounds.callMs : run.startedAt + run.deadlineMs - this.#since
@@ -327,6 +424,7 @@ export class Tenant {
 
   #tooLong(): void {
     if (this.#phase === 'starting') return this.end('no sandbox has started')
+    if (this.#isAgents && this.#atWork.length === 0) return this.endAgent({ kind: 'exceeded', what: 'time' })
     if (this.#phase === 'loading') {
       this.#isFaulty({ message: 'the module takes too long to load', line: undefined, column: undefined })
       // The machine may have been busy: the next one tries again.
@@ -339,23 +437,47 @@ export class Tenant {
 
   #gone(): void {
     if (this.#phase === 'starting') return this.end('no sandbox has started')
+    if (this.#isAgents && this.#atWork.length === 0) return this.endAgent({ kind: 'exceeded', what: 'memory' })
     if (this.#phase === 'loading') return this.#isFaulty({ message: 'the module takes too much memory to load', line: undefined, column: undefined })
     this.#restart({ kind: 'exceeded', what: 'memory', log: NO_LOG })
   }
 
   #loaded(reply: LoadReply): void {
     if (reply.kind === 'faulty') return this.#isFaulty(readFault(reply.text))
+    if (reply.kind === 'looked-at') return this.#lookedAt(reply.names)
+    if (reply.kind === 'agent') {
+      const loads = this.#loads
+      this.#loads = []
+      for (const then of loads) then(RUNS)
+      if (!this.#agentDid(reply.out)) return
+      this.#phase = 'idle'
+      this.#turn.over(this)
+      return
+    }
     const read = reply.kind === 'loaded' ? readLoaded(reply.text) : undefined
     if (read === undefined) {
       const message = reply.kind === 'broken' && reply.memory ? 'the module takes too much memory to load' : 'the module breaks its sandbox'
       return this.#isFaulty({ message, line: undefined, column: undefined })
     }
     this.#phase = 'idle'
+    // It is run as an agent, and imports none: as such it gets a sandbox of its own.
+    if (this.#line !== undefined) this.#dropSandbox('none')
     this.#tellLoads({ kind: 'loaded', ...read })
   }
 
+  /** I4. Its sandbox has half a module in it. */
+  #lookedAt(names: string): void {
+    this.#dropSandbox('none')
+    this.#load = { kind: 'loaded', handlers: handlersNamed(names), log: NO_LOG, isAgent: true }
+    if (this.#line === undefined) this.#endRuns(NOT_RUNNING)
+    this.#tellLoads(this.#load)
+  }
+
   #isFaulty(fault: { readonly message: string; readonly line: number | undefined; readonly column: number | undefined }): void {
+    const line = this.#line
+    this.#line = undefined
     this.#dropSandbox('faulty')
+    line?.close({ kind: 'failed', inPromise: true, ...fault })
     this.#tellLoads({ kind: 'faulty', ...fault })
     const runs = this.#waiting
     this.#waiting = []
@@ -380,13 +502,17 @@ export class Tenant {
     const inDoubt = outcome !== undefined && this.#atWork.length > 1
     const atFault = inDoubt || outcome === undefined ? undefined : this.#atWork[0]
     const isTurn = this.#phase === 'busy' || outcome === undefined
+    const line = this.#isAgents ? this.#line : undefined
+    if (this.#isAgents) this.#line = undefined
     const again = [...this.#open.values()].filter((run) => run !== atFault)
     this.#open.clear()
     this.#lone = undefined
     this.#dropSandbox('none')
     if (atFault !== undefined && outcome !== undefined) atFault.call.done(outcome)
     const now = performance.now()
-    const kept = again.filter((run) => run.runs < limits.handlerRuns)
+    line?.close(agentEndOf(outcome))
+    if (this.#runsNoCalls) this.#endRuns(NOT_RUNNING)
+    const kept = this.#runsNoCalls ? [] : again.filter((run) => run.runs < limits.handlerRuns)
     for (const run of kept) Object.assign(run, { queuedAt: now, alone: inDoubt || run.alone, agentCalls: 0, agentBytes: 0, asks: undefined })
     this.#waiting.unshift(...kept)
     for (const run of again) if (!kept.includes(run)) run.call.done({ kind: 'unavailable', reason: 'its sandbox was ended again and again' })
@@ -404,5 +530,17 @@ export class Tenant {
     this.#atWork = []
     this.#late = false
     this.#most = 1
+    this.#isAgents = false
   }
+}
+
+function agentMs(othersWait: boolean): number {
+  return othersWait ? limits.domainAgentSliceMs : limits.domainAgentStepMs
+}
+
+/** A call of the module, or nobody knows what, took the sandbox with it. */
+function agentEndOf(outcome: WorkerOutcome | undefined): AgentEnd {
+  if (outcome?.kind === 'exceeded' && outcome.what === 'time') return { kind: 'exceeded', what: 'time' }
+  if (outcome === undefined || outcome.kind === 'exceeded') return { kind: 'exceeded', what: 'memory' }
+  return { kind: 'failed', message: outcome.kind === 'threw' ? `Error: ${outcome.message}` : 'Error: the sandbox has broken', inPromise: false, line: undefined, column: undefined }
 }

@@ -31,15 +31,22 @@ export class Connection implements Link, TransportEvents {
   #session: Session | undefined = undefined
   #lastSentMs: number
   #keepsAlive = false
+  /** What waited when it was looked at last, and since when the client has taken none of it. */
+  #waiting = 0
+  #stalledMs: number
 
   constructor(parts: ConnectionParts) {
     this.#parts = parts
     this.transport = parts.transport
-    this.openedMs = this.#lastSentMs = parts.nowMs()
+    this.openedMs = this.#lastSentMs = this.#stalledMs = parts.nowMs()
   }
 
   get host(): string | undefined {
     return this.transport.host
+  }
+
+  get bufferedBytes(): number {
+    return this.transport.bufferedBytes
   }
 
   get isClosed(): boolean {
@@ -117,8 +124,12 @@ export class Connection implements Link, TransportEvents {
     this.transport.send(text)
   }
 
-  /** Every so often: a heartbeat if there was nothing else, the end of one that never said who it is. */
+  /** Every so often: a heartbeat if there was nothing else, the end of one that never said who it is, or takes nothing. */
   look(nowMs: number): void {
+    const { bufferedBytes } = this.transport
+    if (bufferedBytes === 0 || bufferedBytes < this.#waiting) this.#stalledMs = nowMs
+    this.#waiting = bufferedBytes
+    if (nowMs - this.#stalledMs >= limits.agentStallMs) return this.cut()
     if (this.#state === 'open' && nowMs - this.#lastSentMs >= limits.agentHeartbeatMs) {
       this.#lastSentMs = nowMs
       this.transport.heartbeat()

@@ -2,21 +2,24 @@
  * The door of published KnowLearning agents: WebSocket for clients up to 0.9.155, socket.io for 0.9.182 and later, on the
  * port of the api.
  *
- * Owns: connections and sessions of this process, their timer. Does not own: users, states (AgentGround).
- * Talks to: the ground.
+ * Owns: connections and sessions of this process, their timer. Does not own: users, states, what is kept of sessions
+ * (AgentGround). Talks to: the ground.
  *
- * I1. A session is in one process at a time as far as that process knows: another one that has none of it answers with its
- *     own `server`, by which the client knows that it has to begin anew.
+ * I1. A session that is resumed goes on here if this process still has it, else from what is kept of it, once that says that
+ *     this process has it.
+ * I2. Processes that can go on with each other's sessions answer with one `server`. By another one clients know that they
+ *     have to begin anew: where what they miss cannot be had.
  */
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { JsonObject } from '#shared/json.ts'
 import { limits } from '#shared/limits.ts'
-import type { AgentGround, AgentSession, BeginAnswer } from '#shared/ports/agent-ground.ts'
+import type { AgentGround, AgentGreeting, AgentSession, Kept, KeptSubscription } from '#shared/ports/agent-ground.ts'
 import { Connection } from './connection.ts'
 import type { Log } from './log.ts'
 import { Session } from './session.ts'
+import type { SessionOf } from './session.ts'
 import { answerSidCheck, isForAgents, isSid, mintSid } from './sid.ts'
 import { attachSocketIo, SOCKET_IO_PATH } from './socket-io.ts'
 import { Topics } from './topic.ts'
@@ -33,11 +36,13 @@ export class Gateway {
   readonly #ground: AgentGround
   readonly #nowMs: () => number
   readonly #log: Log
-  /** New at every start: by it clients know that sessions which this process never had are lost. */
-  readonly #server = randomUUID()
+  /** What other processes know this one by. */
+  readonly #process = randomUUID()
   readonly #topics: Topics
   readonly #writes = new Writes()
   readonly #sessions = new Map<string, Session>()
+  /** Handshakes of sessions that are being resumed, one after the other for each. */
+  readonly #resuming = new Map<string, Promise<unknown>>()
   readonly #connections = new Set<Connection>()
   readonly #socketIo: { close(): void }[] = []
   readonly #webSockets = new WebSockets((transport) => this.#opened(transport))
@@ -71,11 +76,16 @@ export class Gateway {
     })
   }
 
+  /** A connection that does not come over the network. Undefined: refused. */
+  open(transport: Transport): TransportEvents | undefined {
+    return this.#opened(transport)
+  }
+
   /** Cuts every connection. Sessions are not ended: their clients look for them elsewhere. */
   close(): void {
     this.#isClosed = true
     clearInterval(this.#timer)
-    for (const session of this.#sessions.values()) session.stop()
+    for (const session of [...this.#sessions.values()]) session.stop()
     for (const connection of this.#connections) connection.cut()
     for (const socketIo of this.#socketIo) socketIo.close()
     this.#sessions.clear()
@@ -104,54 +114,112 @@ export class Gateway {
     const isGreeting = 'token' in message && [token, sid, session].every((each) => each === undefined || each === null || typeof each === 'string')
     if (domain === undefined || !isGreeting) return this.#refuse(connection, BAD_GREETING, domain === undefined ? 'its Origin is no domain here' : 'no auth message')
     const secret = typeof sid === 'string' && isSid(sid) ? sid : (transport.sid ?? mintSid())
-    const begun = await this.#ground.begin({ domain, sid: secret, token: textOf(token), session: textOf(session) })
+    const greeting = { domain, sid: secret }
+    const resumed = textOf(session)
+    if (resumed === undefined) return this.#beginNew(connection, greeting, textOf(token))
+    return this.#inTurn(resumed, () => this.#resume(connection, greeting, resumed))
+  }
+
+  async #beginNew(connection: Connection, greeting: AgentGreeting, token: string | undefined): Promise<Session | undefined> {
+    const begun = await this.#ground.begin(greeting, token)
     if (connection.isClosed || this.#isClosed) return undefined
     switch (begun.kind) {
-      case 'new':
-      case 'resumed':
-        return this.#begin(connection, begun)
-      case 'over':
-        return this.#refuse(connection, OVER, 'its session is over')
+      case 'new': {
+        const { session, isSaved } = begun
+        return this.#begin(connection, this.#newSession({ session, isSaved, kept: { version: 0, ack: -1, subscriptions: [] } }), this.#ground.deployment)
+      }
       case 'refused':
         return this.#refuse(connection, BAD_GREETING, 'its token is not valid here')
       case 'unavailable':
-        // It tries again by itself, and must not be sent to log in.
-        connection.cut()
-        return undefined
+        return this.#later(connection)
     }
   }
 
-  #begin(connection: Connection, begun: BeginAnswer & { readonly kind: 'new' | 'resumed' }): Session | undefined {
-    const present = this.#sessions.get(begun.session.session)
-    if (present === undefined && this.#sessions.size >= limits.agentSessions) {
-      this.#log.warn({ sessions: this.#sessions.size }, 'too many sessions of agents')
-      connection.cut()
-      return undefined
+  async #inTurn<T>(session: string, run: () => Promise<T>): Promise<T> {
+    const turn = (this.#resuming.get(session) ?? Promise.resolve()).then(run, run)
+    this.#resuming.set(session, turn)
+    try {
+      return await turn
+    } finally {
+      if (this.#resuming.get(session) === turn) this.#resuming.delete(session)
     }
-    const session = present ?? this.#newSession(begun.session, begun.kind === 'resumed' || begun.isSaved)
-    connection.opened(session)
-    const reply = (ack: number): string => this.#reply(session.of, ack)
-    if (session.attach(connection, reply)) return session
-    connection.send(OVER)
+  }
+
+  async #resume(connection: Connection, greeting: AgentGreeting, session: string): Promise<Session | undefined> {
+    for (let attempt = 0; attempt < limits.agentTries; attempt++) {
+      const found = await this.#ground.resume(greeting, session)
+      if (connection.isClosed || this.#isClosed) return undefined
+      if (found.kind === 'over') return this.#refuse(connection, OVER, 'its session is over')
+      if (found.kind === 'unavailable') break
+      const went = await this.#goOn(connection, found.session, found.kept)
+      // Another process changed what is kept at the same time: looked at again.
+      if (went !== 'raced') return went
+    }
+    return this.#later(connection)
+  }
+
+  async #goOn(connection: Connection, session: AgentSession, kept: Kept): Promise<Session | undefined | 'raced'> {
+    const present = this.#sessions.get(session.session)
+    const isOurs = kept.end === undefined && (kept.by === undefined || kept.by === this.#process)
+    if (present !== undefined && isOurs) {
+      if (present.isWithinReach) return this.#begin(connection, present, this.#ground.deployment)
+      present.fail('the client has missed too much')
+      return 'raced'
+    }
+    present?.stop()
+    const dropped = await this.#unreadable(session, kept)
+    if (dropped === 'unavailable') return this.#later(connection)
+    const taken = await this.#ground.keep(session, kept.version, { by: this.#process, dropped })
+    if (taken.kind === 'taken') return 'raced'
+    if (taken.kind !== 'kept') return this.#later(connection)
+    if (connection.isClosed || this.#isClosed) return undefined
+    const subscriptions = kept.end === 'lost' ? [] : kept.subscriptions.filter((each) => !dropped.includes(each))
+    const server = kept.end === 'lost' ? randomUUID() : this.#ground.deployment
+    return this.#begin(connection, this.#newSession({ session, isSaved: true, kept: { version: taken.version, ack: kept.ack, subscriptions } }), server)
+  }
+
+  /** Rules may have changed while no process had the session. */
+  async #unreadable(session: AgentSession, { subscriptions }: Kept): Promise<KeptSubscription[] | 'unavailable'> {
+    const verdicts = await Promise.all(subscriptions.map((each) => this.#ground.mayRead(session, each)))
+    return verdicts.includes('unavailable') ? 'unavailable' : subscriptions.filter((_, at) => verdicts[at] === 'deny')
+  }
+
+  /** It tries again by itself, and must not be sent to log in. */
+  #later(connection: Connection): undefined {
+    connection.cut()
     return undefined
   }
 
-  #newSession(of: AgentSession, isSaved: boolean): Session {
-    const { session } = of
-    const made = new Session(of, isSaved, {
+  #begin(connection: Connection, session: Session | undefined, server: string): Session | undefined {
+    if (session === undefined) return this.#later(connection)
+    connection.opened(session)
+    session.attach(connection, (ack) => this.#reply(session.of, server, ack))
+    return session
+  }
+
+  /** Undefined: there are too many. */
+  #newSession(of: SessionOf): Session | undefined {
+    if (this.#sessions.size >= limits.agentSessions) {
+      this.#log.warn({ sessions: this.#sessions.size }, 'too many sessions of agents')
+      return undefined
+    }
+    const { session: id } = of.session
+    const made: Session = new Session(of, this.#nowMs(), {
       ground: this.#ground,
       topics: this.#topics,
       writes: this.#writes,
       log: this.#log,
-      onEnd: () => this.#sessions.delete(session),
+      process: this.#process,
+      onEnd: (ended) => {
+        if (this.#sessions.get(id) === ended) this.#sessions.delete(id)
+      },
     })
-    this.#sessions.set(session, made)
+    this.#sessions.set(id, made)
     return made
   }
 
-  #reply({ domain, session, user, provider }: AgentSession, ack: number): string {
-    const info = { name: provider === 'anonymous' ? 'anonymous' : null, picture: null }
-    return JSON.stringify({ domain, server: this.#server, session, auth: { user, provider, info }, ack })
+  #reply({ domain, session, user, provider, info }: AgentSession, server: string, ack: number): string {
+    return JSON.stringify({ domain, server, session, auth: { user, provider, info }, ack })
   }
 
   #refuse(connection: Connection, text: string, reason: string): undefined {
@@ -165,9 +233,7 @@ export class Gateway {
   #look(): void {
     const nowMs = this.#nowMs()
     for (const connection of this.#connections) connection.look(nowMs)
-    for (const session of this.#sessions.values()) {
-      if (session.detachedMs !== undefined && nowMs - session.detachedMs >= limits.agentResumeMs) session.end(null)
-    }
+    for (const session of this.#sessions.values()) session.look(nowMs)
     if (nowMs - this.#usedMs < limits.sessionUseMs) return
     this.#usedMs = nowMs
     for (const session of this.#sessions.values()) if (session.isSaved) this.#ground.used(session.of)

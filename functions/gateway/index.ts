@@ -5,6 +5,7 @@ import { dieLoudly } from '#shared/die-loudly.ts'
 import { openLog } from '#shared/log.ts'
 import { readSettings } from '#shared/settings.ts'
 import { composeApi, NEEDED } from '#functions/api/compose.ts'
+import { DomainAgents } from '#functions/domain-agents/domain-agents.ts'
 import { Gateway } from './gateway.ts'
 
 /** Cloud Run gives 10 s. */
@@ -20,8 +21,10 @@ const log = openLog({ level: settings.LOG_LEVEL, service: 'gateway' })
 dieLoudly(log)
 // A child of `npm run start:emulated`, which is gone.
 process.on('disconnect', () => process.exit(0))
-const { api, stop: stopApi } = await composeApi({ settings, name: 'gateway', bearerKey: settings.BEARER_KEY, nameKey: settings.NAME_KEY, log })
-const gateway = new Gateway({ ground: api.ground, clock: systemClock, log })
+const { api, worker, stop: stopApi } = await composeApi({ settings, name: 'gateway', bearerKey: settings.BEARER_KEY, nameKey: settings.NAME_KEY, log })
+const domainAgents = new DomainAgents({ domains: api.agentDomains, ground: api.ground, worker, log })
+const gateway = new Gateway({ ground: domainAgents.ground, clock: systemClock, log })
+domainAgents.open((transport) => gateway.open(transport))
 const server = createServer(gateway.before(api.handler))
 gateway.attach(server)
 server.listen(settings.PORT, settings.HOST)
@@ -32,6 +35,7 @@ const stop = async (): Promise<void> => {
   isStopping = true
   setTimeout(() => process.exit(1), STOP_MS).unref()
   server.close()
+  domainAgents.close()
   gateway.close()
   api.close()
   server.closeIdleConnections()

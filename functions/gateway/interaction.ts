@@ -6,6 +6,7 @@ import { parseLenientPatch } from '#shared/patch/parse.ts'
 import type { AgentGround, AgentPatchAnswer, AgentScope, AgentSession } from '#shared/ports/agent-ground.ts'
 import type { StateView } from '#shared/ports/state-cluster.ts'
 import { SESSIONS_NAME } from '#shared/sessions/session-record.ts'
+import { patiently } from './patience.ts'
 
 /** What a message asks for besides its patch. */
 export type Ask =
@@ -19,12 +20,16 @@ export type Asker = {
   readonly ground: AgentGround
   readonly session: AgentSession
   readonly host: string | undefined
+  /** The session has ended here: nobody waits for the answer. */
+  isOver(): boolean
   /** Resolves when the session has got this interaction, if it follows the state. */
   echoed(id: StateId, ii: InteractionIndex): Promise<void>
-  /** From `view` on. False: it has too many. */
-  follow(label: string, id: StateId, view: StateView | undefined): boolean
+  /** From `view` on, in other processes too when it resolves. False: it has too many. */
+  follow(label: string, id: StateId, view: StateView | undefined): Promise<boolean>
   log(reason: string, si: number): void
 }
+
+type Opened = { readonly kind: 'opened'; readonly id: StateId; readonly view: StateView | undefined } | { readonly kind: 'not-opened'; readonly reason: string }
 
 /** Undefined: not to be understood. */
 export function interactionOf(message: JsonObject, ground: AgentGround, session: AgentSession): Interaction | undefined {
@@ -39,17 +44,36 @@ export function interactionOf(message: JsonObject, ground: AgentGround, session:
 
 export async function perform(asker: Asker, { si, scope, ops, ask }: Interaction, earlier: Promise<unknown> | undefined): Promise<string> {
   const { ground, session, host } = asker
-  const stored = await ground.patch({ session, scope, ops, si, host })
-  if (stored.kind === 'failed') return failed(asker, si, stored.reason)
+  // Begun together: each takes a write of its own, which are stored at once.
+  const opening = ask?.kind === 'subscription' ? open(asker, ask, earlier) : undefined
+  const stored = await patiently(() => ground.patch({ session, scope, ops: structuredClone(ops), si, host }), () => asker.isOver())
+  const opened = await opening
+  if (stored.kind !== 'stored') return failed(asker, si, stored.reason)
+  if (opened !== undefined) return answerOpened(asker, si, stored, opened)
   await asker.echoed(stored.id, stored.ii)
   const { ii } = stored
   const wanted = ask ?? askOfEffect(stored, ground, session)
   if (wanted !== undefined) {
     await earlier
-    return wanted.kind === 'subscription' ? subscribe(asker, si, wanted) : runQuery(asker, si, ii, wanted)
+    return wanted.kind === 'subscription' ? answerOpened(asker, si, stored, await open(asker, wanted, undefined)) : runQuery(asker, si, ii, wanted)
   }
   if (stored.refusal !== undefined) return refusedText(asker, si, ii, stored.refusal)
   return `{"si":${si},"ii":${ii}${members(stored.effect)}}`
+}
+
+async function open(asker: Asker, { label, scope }: Ask & { readonly kind: 'subscription' }, earlier: Promise<unknown> | undefined): Promise<Opened> {
+  const { ground, session } = asker
+  await earlier
+  const answer = await patiently(() => ground.open(scope, session), () => asker.isOver())
+  if (answer.kind !== 'open') return { kind: 'not-opened', reason: answer.reason }
+  const { id, view } = answer
+  return (await asker.follow(label, id, view)) ? { kind: 'opened', id, view } : { kind: 'not-opened', reason: 'too many subscriptions' }
+}
+
+async function answerOpened(asker: Asker, si: number, stored: AgentPatchAnswer & { readonly kind: 'stored' }, opened: Opened): Promise<string> {
+  if (opened.kind === 'not-opened') return failed(asker, si, opened.reason)
+  await asker.echoed(stored.id, stored.ii)
+  return documentText(si, opened.id, opened.view)
 }
 
 export function errorText(si: number): string {
@@ -59,15 +83,6 @@ export function errorText(si: number): string {
 function failed(asker: Asker, si: number, reason: string): string {
   asker.log(reason, si)
   return errorText(si)
-}
-
-async function subscribe(asker: Asker, si: number, { label, scope }: Ask & { readonly kind: 'subscription' }): Promise<string> {
-  const { ground, session } = asker
-  const answer = await ground.open(scope, session)
-  if (answer.kind === 'failed') return failed(asker, si, answer.reason)
-  const { id, view } = answer
-  if (!asker.follow(label, id, view)) return failed(asker, si, 'too many subscriptions')
-  return documentText(si, id, view)
 }
 
 /** `active` is missing where there is none, so that agents begin with an empty one. */
@@ -81,13 +96,13 @@ function documentText(si: number, id: StateId, view: StateView | undefined): str
 }
 
 async function runQuery(asker: Asker, si: number, ii: InteractionIndex, { name, params, domain }: Ask & { readonly kind: 'query' }): Promise<string> {
-  const answer = await asker.ground.query({ session: asker.session, name, params, domain })
+  const answer = await patiently(() => asker.ground.query({ session: asker.session, name, params, domain }), () => asker.isOver())
   switch (answer.kind) {
     case 'rows':
       return `{"si":${si},"ii":${ii},"rows":${answer.rows}}`
     case 'error':
       return JSON.stringify({ si, ii, error: answer.code })
-    case 'failed':
+    case 'unavailable':
       return failed(asker, si, answer.reason)
   }
 }

@@ -2,21 +2,27 @@
  * One session of a published agent: outlives the connections that carry it.
  *
  * Owns: which messages it has received, answers that are not acknowledged, its subscriptions, the order of its messages.
- * Does not own: connections, what messages do (interaction.ts). Talks to: the connection that it has now.
+ * Does not own: connections, what messages do (interaction.ts), what other processes know of it (keeping.ts).
+ * Talks to: the connection that it has now.
  *
  * I1. A message is performed once, by its index; messages of one scope in their order, each after the effects of the one before.
  * I2. Every message gets one answer, which is kept until the client has acknowledged it or a later one.
  * I3. An answer comes after the update of its own interaction, after a break too.
  * I4. A failure of one message does not keep back the next.
+ * I5. Another process that goes on with it has every subscription that was answered, from an update on that the client may
+ *     lack, and is sent again every message whose answer the client may lack: those find themselves by their keys.
  */
 import type { InteractionIndex, StateId } from '#shared/ids.ts'
 import type { Json, JsonObject } from '#shared/json.ts'
 import { limits } from '#shared/limits.ts'
-import type { AgentGround, AgentSession } from '#shared/ports/agent-ground.ts'
+import type { AgentGround, AgentSession, Kept, KeptSubscription } from '#shared/ports/agent-ground.ts'
 import type { StateView } from '#shared/ports/state-cluster.ts'
+import { subscriptionKey } from '#shared/sessions/agent-records.ts'
 import { errorText, interactionOf, perform } from './interaction.ts'
 import type { Asker, Interaction } from './interaction.ts'
+import { Keeping } from './keeping.ts'
 import type { Log } from './log.ts'
+import { patiently } from './patience.ts'
 import { Subscription } from './subscription.ts'
 import type { Outlet } from './subscription.ts'
 import type { Topics } from './topic.ts'
@@ -25,6 +31,8 @@ import type { Writes } from './writes.ts'
 /** The connection, as its session uses it. */
 export type Link = {
   readonly host: string | undefined
+  /** What its client has not taken yet. */
+  readonly bufferedBytes: number
   send(text: string): void
   /** Another has taken its place: nothing more is sent over it, and nothing taken from it. */
   abandon(): void
@@ -36,9 +44,14 @@ export type SessionParts = {
   readonly topics: Topics
   readonly writes: Writes
   readonly log: Log
-  /** It has ended. */
+  /** What other processes know this one by. */
+  readonly process: string
+  /** It has ended here. */
   readonly onEnd: (session: Session) => void
 }
+
+/** `kept`: as this process has it now. */
+export type SessionOf = { readonly session: AgentSession; readonly isSaved: boolean; readonly kept: Pick<Kept, 'version' | 'ack' | 'subscriptions'> }
 
 type Answer = { readonly si: number; readonly text: string; readonly epoch: number }
 
@@ -48,10 +61,15 @@ export class Session implements Outlet {
   /** When its connection ended; undefined: it has one. */
   detachedMs: number | undefined = undefined
   readonly #parts: SessionParts
+  readonly #keeping: Keeping
   #link: Link | undefined = undefined
   /** Where the last connection reached us. */
   #host: string | undefined = undefined
-  #lastSi = -1
+  #lastSi: number
+  /** Messages whose answers the client has not acknowledged, in order of their index. */
+  readonly #outstanding = new Set<number>()
+  #keptAck: number
+  #keptMs: number
   #open = 0
   #answers: Answer[] = []
   #answerBytes = 0
@@ -63,10 +81,22 @@ export class Session implements Outlet {
   readonly #subscriptions = new Map<string, Subscription>()
   readonly #chains = new Map<string, Promise<void>>()
 
-  constructor(of: AgentSession, isSaved: boolean, parts: SessionParts) {
-    this.of = of
+  constructor({ session, isSaved, kept }: SessionOf, nowMs: number, parts: SessionParts) {
+    this.of = session
     this.isSaved = isSaved
     this.#parts = parts
+    this.#lastSi = this.#keptAck = kept.ack
+    this.#keptMs = nowMs
+    this.#keeping = new Keeping({
+      process: parts.process,
+      version: kept.version,
+      keep: (version, change) => (isSaved ? parts.ground.keep(session, version, change) : Promise.resolve({ kind: 'kept', version })),
+      onTaken: () => {
+        parts.log.info({ session: session.session }, 'another process has the session of an agent')
+        this.#leave(undefined)
+      },
+    })
+    for (const each of kept.subscriptions) this.#subscriptions.set(subscriptionKey(each), new Subscription(each, parts.topics, this))
   }
 
   get isEnded(): boolean {
@@ -77,21 +107,26 @@ export class Session implements Outlet {
     return this.#link !== undefined
   }
 
+  get isFull(): boolean {
+    return this.#link !== undefined && this.#link.bufferedBytes > limits.agentReplayBytes
+  }
+
   get epoch(): number {
     return this.#epoch
   }
 
+  /** Whether its client can be sent what it may have missed. */
+  get isWithinReach(): boolean {
+    return [...this.#subscriptions.values()].every(({ isWithinReach }) => isWithinReach)
+  }
+
   // --- Connections -------------------------------------------------------------------------------
 
-  /** `reply`: the handshake's, made of the highest index that was received. False: the session cannot go on. */
-  attach(link: Link, reply: (ack: number) => string): boolean {
+  /** `reply`: the handshake's, made of the highest index that was received. */
+  attach(link: Link, reply: (ack: number) => string): void {
     this.#link?.abandon()
     this.#release()
-    for (const subscription of this.#subscriptions.values()) {
-      if (subscription.rewind()) continue
-      this.fail('the client has missed too much')
-      return false
-    }
+    for (const subscription of this.#subscriptions.values()) subscription.rewind()
     this.#link = link
     this.#host = link.host
     this.detachedMs = undefined
@@ -99,7 +134,6 @@ export class Session implements Outlet {
     this.#isReplaying = true
     link.send(reply(this.#lastSi))
     this.#replay(link).catch(() => this.fail('what was sent could not be sent again'))
-    return true
   }
 
   detach(link: Link, nowMs: number): void {
@@ -127,6 +161,7 @@ export class Session implements Outlet {
     if (typeof ack === 'number') this.#acknowledge(ack)
     else if (typeof si === 'number' && Number.isSafeInteger(si) && si > this.#lastSi) {
       this.#lastSi = si
+      this.#outstanding.add(si)
       this.#take(si, message)
     }
   }
@@ -167,6 +202,7 @@ export class Session implements Outlet {
       ground,
       session: this.of,
       host: this.#link?.host ?? this.#host,
+      isOver: () => this.#isEnded,
       echoed: (id, ii) => this.#echoed(id, ii),
       follow: (label, id, view) => this.#follow(label, id, view),
       log: (reason, si) => log.info({ session: this.of.session, si, reason }, "an agent's message was refused"),
@@ -177,25 +213,33 @@ export class Session implements Outlet {
     for (const subscription of this.#subscriptions.values()) if (subscription.of.id === id) await subscription.reached(ii)
   }
 
-  #follow(label: string, id: StateId, view: StateView | undefined): boolean {
-    const key = `${id} ${label}`
+  async #follow(label: string, id: StateId, view: StateView | undefined): Promise<boolean> {
+    const of: KeptSubscription = { id, label, owner: view?.owner ?? this.of.user, domain: view?.domain ?? this.of.domain, ii: view?.ii ?? 0 }
+    const key = subscriptionKey(of)
     if (this.#isEnded || this.#subscriptions.has(key)) return true
     if (this.#subscriptions.size >= limits.agentSubscriptions) return false
-    const of = { id, label, owner: view?.owner ?? this.of.user, domain: view?.domain ?? this.of.domain, ii: view?.ii ?? 0 }
     const subscription = new Subscription(of, this.#parts.topics, this)
     this.#subscriptions.set(key, subscription)
     subscription.pump()
-    return true
+    if ((await this.#keeping.write({ subscriptions: [of] })) !== 'full') return true
+    subscription.end()
+    this.#subscriptions.delete(key)
+    return false
   }
 
   /** The rules of a domain have changed: what may not be followed any more ends. */
   async reauthorize(domain: string): Promise<void> {
-    for (const [key, subscription] of this.#subscriptions) {
-      if (subscription.of.domain !== domain) continue
-      if (await this.#parts.ground.mayRead(this.of, subscription.of)) continue
-      subscription.end()
-      this.#subscriptions.delete(key)
-    }
+    for (const subscription of this.#subscriptions.values()) if (subscription.of.domain === domain) await this.#judge(subscription)
+  }
+
+  async #judge(subscription: Subscription): Promise<void> {
+    const { of } = subscription
+    const ask = async (): Promise<{ readonly kind: string }> => ({ kind: await this.#parts.ground.mayRead(this.of, of) })
+    const { kind } = await patiently(ask, () => this.#isEnded)
+    if (this.#isEnded || kind === 'allow') return
+    if (kind !== 'deny') return this.fail('nobody can say what it may follow')
+    subscription.end()
+    if (this.#subscriptions.delete(subscriptionKey(of))) void this.#keeping.write({ dropped: [of] })
   }
 
   // --- Answers -----------------------------------------------------------------------------------
@@ -224,38 +268,86 @@ export class Session implements Outlet {
     const at = this.#answers.findIndex((answer) => answer.si === si)
     if (at === -1) return
     const { epoch } = this.#answers[at]!
-    for (const { text } of this.#answers.splice(0, at + 1)) this.#answerBytes -= text.length
+    for (const answer of this.#answers.splice(0, at + 1)) {
+      this.#answerBytes -= answer.text.length
+      this.#outstanding.delete(answer.si)
+    }
     this.#sent = Math.max(0, this.#sent - at - 1)
     for (const subscription of this.#subscriptions.values()) subscription.acknowledge(epoch)
+    if (this.#taken() - this.#keptAck >= limits.agentKeepMessages) this.#keep()
+  }
+
+  // --- What others know --------------------------------------------------------------------------
+
+  /** Every so often. */
+  look(nowMs: number): void {
+    if (this.detachedMs !== undefined && nowMs - this.detachedMs >= limits.agentResumeMs) return this.end(null)
+    if (nowMs - this.#keptMs < limits.agentKeepMs) return
+    this.#keptMs = nowMs
+    this.#keep()
+  }
+
+  /** The client has the answers to all messages up to this one. */
+  #taken(): number {
+    for (const first of this.#outstanding) return first - 1
+    return this.#lastSi
+  }
+
+  #keep(): void {
+    if (!this.isSaved) return
+    const ack = this.#taken()
+    const moved: KeptSubscription[] = []
+    for (const subscription of this.#subscriptions.values()) {
+      const each = moved.length < limits.agentKeepStates ? subscription.moved() : undefined
+      if (each !== undefined) moved.push(each)
+    }
+    if (ack === this.#keptAck && moved.length === 0) return
+    this.#keptAck = ack
+    void this.#keeping.write({ ack, subscriptions: moved })
   }
 
   // --- The end -----------------------------------------------------------------------------------
 
+  /** It cannot go on: its client has to begin anew, and learns that from whichever process it comes to. */
   fail(reason: string): void {
     if (this.#isEnded) return
-    this.#parts.log.warn({ session: this.of.session, reason }, 'the session of an agent was ended')
-    const link = this.#link
-    this.end(null)
-    link?.cut()
+    void this.#keeping.write({ end: 'lost' }).then(() => this.#keeping.stop())
+    this.#leave(reason)?.cut()
   }
 
   end(info: Json): void {
     if (this.#isEnded) return
-    this.stop()
-    this.#parts.onEnd(this)
-    this.#parts.ground.end(this.of, info).catch((error: unknown) => {
+    void this.#finish(info).catch((error: unknown) => {
       this.#parts.log.error({ err: error, session: this.of.session }, "an agent's session could not be ended")
     })
+    this.#leave(undefined)
   }
 
-  /** Of this process only: another may resume it. */
+  /** Unless another process has it. */
+  async #finish(info: Json): Promise<void> {
+    if ((await this.#keeping.write({ end: 'over' })) === 'kept') await this.#parts.ground.end(this.of, info)
+    this.#keeping.stop()
+  }
+
+  /** This process has nothing to do with it any more; another may. */
   stop(): void {
+    this.#leave(undefined)
+    this.#keeping.stop()
+  }
+
+  /** Its connection, which is silent from now on. */
+  #leave(reason: string | undefined): Link | undefined {
+    if (this.#isEnded) return undefined
+    if (reason !== undefined) this.#parts.log.warn({ session: this.of.session, reason }, 'the session of an agent is left')
     this.#isEnded = true
-    this.#link?.abandon()
+    const link = this.#link
+    link?.abandon()
     this.#link = undefined
     for (const subscription of this.#subscriptions.values()) subscription.end()
     this.#subscriptions.clear()
     this.#answers = []
     this.#answerBytes = 0
+    this.#parts.onEnd(this)
+    return link
   }
 }

@@ -25,6 +25,7 @@ export function attachSocketIo(server: HttpServer, onTransport: OnTransport, all
 
 function opened(socket: Socket, onTransport: OnTransport): void {
   const events = onTransport(transportOf(socket))
+  forgetRequest(socket)
   if (events === undefined) {
     socket.conn.close(true)
     return
@@ -33,6 +34,13 @@ function opened(socket: Socket, onTransport: OnTransport): void {
     if (value !== undefined && value !== null) events.message(plain(value))
   })
   socket.on('disconnect', (reason) => events.closed(closingOf(reason)))
+}
+
+/** All that is needed of it is in the transport: kept, the request and what was made of it would be half of what a connection costs. */
+function forgetRequest(socket: Socket): void {
+  const held = socket as unknown as { handshake: unknown; readonly conn: { request: unknown } }
+  held.conn.request = null
+  held.handshake = null
 }
 
 function transportOf(socket: Socket): Transport {

@@ -7,27 +7,16 @@
  * I2. `#floor` and everything from it on is sent again after a break: the client has said nothing that proves it has them.
  */
 import { limits } from '#shared/limits.ts'
-import type { StateId } from '#shared/ids.ts'
+import type { KeptSubscription } from '#shared/ports/agent-ground.ts'
 import type { Topic, Topics } from './topic.ts'
 
-/** A read that failed is tried again after this, so often. */
-const RETRY_MS = 200
-const RETRIES = 25
-
-export type SubscriptionOf = {
-  readonly id: StateId
-  /** As the client named it. */
-  readonly label: string
-  readonly owner: string
-  readonly domain: string
-  /** The index of the state that the client was answered with. */
-  readonly ii: number
-}
 
 /** What the session is for its subscriptions. */
 export type Outlet = {
   /** False: there is no connection. */
   readonly isOpen: boolean
+  /** The connection has enough to take: older updates are not read yet. */
+  readonly isFull: boolean
   /** Grows with every answer that waits for its acknowledgement. */
   readonly epoch: number
   send(text: string): void
@@ -38,13 +27,18 @@ export type Outlet = {
 type Run = { readonly epoch: number; end: number }
 
 export class Subscription {
-  readonly of: SubscriptionOf
+  /** `ii`: of the state that the client was answered with, or all that it had taken when another process had the session. */
+  readonly of: KeptSubscription
   readonly #topics: Topics
   readonly #topic: Topic
   readonly #outlet: Outlet
   readonly #prefix: string
   #floor: number
+  /** What is kept of `#floor` elsewhere. */
+  #keptFloor: number
   #next: number
+  /** Since the last break nothing was sent: what there is may be too much. */
+  #isRewound = true
   #runs: Run[] = []
   #isReading = false
   #failures = 0
@@ -52,22 +46,23 @@ export class Subscription {
   #isEnded = false
   readonly #onMore = (): void => this.pump()
 
-  constructor(of: SubscriptionOf, topics: Topics, outlet: Outlet) {
+  constructor(of: KeptSubscription, topics: Topics, outlet: Outlet) {
     this.of = of
     this.#topics = topics
     this.#outlet = outlet
     this.#prefix = `{"domain":${JSON.stringify(of.domain)},"user":${JSON.stringify(of.owner)},"scope":${JSON.stringify(of.label)},"patch":`
-    this.#floor = this.#next = of.ii + 1
+    this.#floor = this.#keptFloor = this.#next = of.ii + 1
     this.#topic = topics.listen(of.id, this.#onMore)
   }
 
   /** Sends what there is. */
   pump(): void {
+    if (this.#isRewound && !this.isWithinReach) return this.#outlet.fail('the client has missed too much')
     while (this.#outlet.isOpen && !this.#isReading && !this.#isEnded && this.#next <= this.#topic.last) {
       const ii = this.#next
-      const text = this.#topic.update(ii)
+      const text = this.#topic.atHand(ii)
       if (typeof text === 'string') this.#send(ii, text)
-      else this.#read(ii, text)
+      else this.#read(ii, text ?? this.#older(ii))
     }
     this.#settle()
   }
@@ -90,11 +85,23 @@ export class Subscription {
     while (this.#runs[0] !== undefined && this.#runs[0].epoch <= epoch) this.#floor = this.#runs.shift()!.end
   }
 
-  /** For a new connection: everything from the floor on again. False: it is too much. */
-  rewind(): boolean {
+  /** Whether what the client may have missed is not too much to be sent again. */
+  get isWithinReach(): boolean {
+    return this.#topic.last - this.#floor < limits.agentReplayUpdates
+  }
+
+  /** For a new connection: everything from the floor on again. */
+  rewind(): void {
     this.#next = this.#floor
     this.#runs = []
-    return this.#topic.last - this.#floor < limits.agentReplayUpdates
+    this.#isRewound = true
+  }
+
+  /** What other processes must be told of it: undefined where they know. */
+  moved(): KeptSubscription | undefined {
+    if (this.#floor === this.#keptFloor) return undefined
+    this.#keptFloor = this.#floor
+    return { ...this.of, ii: this.#floor - 1 }
   }
 
   /** Resolves when what is known now was sent. */
@@ -117,6 +124,7 @@ export class Subscription {
   #send(ii: number, text: string): void {
     this.#next = ii + 1
     this.#failures = 0
+    this.#isRewound = false
     const { epoch } = this.#outlet
     const run = this.#runs.at(-1)
     if (run?.epoch === epoch) run.end = this.#next
@@ -138,13 +146,16 @@ export class Subscription {
       .catch(() => this.#outlet.fail('an update could not be sent'))
   }
 
+  /** Not faster than the client takes them: it would be cut off, and come back for the same. */
+  async #older(ii: number): Promise<string | undefined> {
+    while (this.#outlet.isOpen && this.#outlet.isFull) await passed(limits.agentDrainLookMs)
+    return this.#topic.update(ii)
+  }
+
   async #pause(): Promise<void> {
+    const pauseMs = Math.min(limits.agentRetryFirstMs * 2 ** this.#failures, limits.agentRetryMaxMs)
     this.#failures += 1
-    if (this.#failures > RETRIES) {
-      this.#failures = 0
-      this.#outlet.fail('updates cannot be read')
-    }
-    await new Promise((resolve) => setTimeout(resolve, RETRY_MS))
+    await passed(pauseMs)
   }
 
   #settle(): void {
@@ -153,4 +164,8 @@ export class Subscription {
     this.#waiting = this.#waiting.filter(({ ii }) => ii >= this.#next)
     for (const { resolve } of reached) resolve()
   }
+}
+
+function passed(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms).unref())
 }

@@ -36,9 +36,14 @@ export class Topic implements Follower {
     return this.#last
   }
 
-  /** The patch of interaction `ii`, which must not be beyond `last`; undefined: it cannot be had now. */
+  /** The patch of interaction `ii`, if it is one of the newest. */
+  atHand(ii: number): Text | undefined {
+    return this.#recent.get(ii)?.text
+  }
+
+  /** Of any interaction up to `last`; undefined: it cannot be had now. */
   update(ii: number): Text {
-    return this.#recent.get(ii)?.text ?? this.#older(ii)
+    return this.atHand(ii) ?? this.#older(ii)
   }
 
   state(view: StateView | undefined): void {
@@ -47,7 +52,10 @@ export class Topic implements Follower {
 
   patch(interaction: InteractionView): void {
     const { ii, patch } = interaction
-    this.#recent.set(ii, { text: this.#textOf(interaction), characters: patch.length })
+    const text = this.#textOf(interaction)
+    this.#recent.set(ii, { text, characters: patch.length })
+    // What could not be had once must be asked for again.
+    if (typeof text !== 'string') text.then((found) => found === undefined && this.#forget(ii), () => this.#forget(ii))
     this.#recentCharacters += patch.length
     for (const [oldest, { characters }] of this.#recent) {
       if (this.#recent.size <= limits.agentRecentUpdates && this.#recentCharacters <= limits.agentRecentCharacters) break
@@ -55,6 +63,11 @@ export class Topic implements Follower {
       this.#recentCharacters -= characters
     }
     this.#advance(ii)
+  }
+
+  #forget(ii: number): void {
+    this.#recentCharacters -= this.#recent.get(ii)?.characters ?? 0
+    this.#recent.delete(ii)
   }
 
   stop(): void {

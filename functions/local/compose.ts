@@ -13,6 +13,7 @@ import { openDomainRegistry } from '#shared/adapters/embedded/domain-registry.ts
 import { openFanOut } from '#shared/adapters/embedded/fan-out.ts'
 import { startPostgres } from '#shared/adapters/embedded/postgres-server.ts'
 import { openUploads } from '#shared/adapters/embedded/uploads.ts'
+import { openCodeExchange } from '#shared/adapters/network/code-exchange.ts'
 import { openDomainProof } from '#shared/adapters/network/domain-proof.ts'
 import { AwaitedServer } from '#shared/adapters/postgres/awaited-server.ts'
 import { connectionLimits } from '#shared/adapters/postgres/database-limits.ts'
@@ -114,6 +115,7 @@ export async function composePlatform(settings: Settings, log: Log): Promise<Pla
     database,
     proof: openDomainProof(),
     worker,
+    encryptedTokens: settings.AGENT_TOKEN_KEY === undefined ? undefined : { key: settings.AGENT_TOKEN_KEY, exchange: openCodeExchange(settings.AGENT_PROVIDERS) },
     survey: () => allStates({ coldStorage: state.coldStorage, onUnread: unread(log) }),
     clock: systemClock,
     log,

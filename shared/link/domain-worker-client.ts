@@ -3,7 +3,8 @@
  *
  * Owns: one link, dialled again when it ends; the calls under way on it, what it was told of modules. I1. A call ends with
  * one outcome: the worker's, or `unavailable` when the link ends or nothing comes within `handlerAnswerMs`. I2. A call made
- * while there is no link waits for one, for `handlerWaitMs`: a worker that has died is started again meanwhile.
+ * while there is no link waits for one, for `handlerWaitMs`: a worker that has died is started again meanwhile. I3. A domain
+ * agent lives on one link, and ends with it; who wants it back starts it again.
  */
 import type { Incarnation } from '#shared/ids.ts'
 import type { Json } from '#shared/json.ts'
@@ -11,7 +12,7 @@ import { limits } from '#shared/limits.ts'
 import { dialWith, type LinkCredentials } from '#shared/link/connect.ts'
 import type { Link } from '#shared/link/link.ts'
 import { workerCodec, type WorkerMessage, type WorkerOutcome } from '#shared/link/worker-messages.ts'
-import type { AgentAnswer, CallOutcome, DomainModule, DomainWorker, HandlerAgent, HandlerCall, LoadOutcome } from '#shared/ports/domain-worker.ts'
+import type { AgentAnswer, AgentEars, AgentEnd, CallOutcome, DomainModule, DomainWorker, HandlerAgent, HandlerCall, LoadOutcome, RunningAgent } from '#shared/ports/domain-worker.ts'
 
 type Unavailable = { readonly kind: 'unavailable'; readonly reason: string }
 type Request =
@@ -33,6 +34,8 @@ export class DomainWorkerClient implements DomainWorker {
   #nextToken = 1
   /** In the order in which they were made. */
   readonly #open = new Map<number, Request>()
+  #nextAgent = 1
+  readonly #agents = new Map<number, AgentEars>()
   #nextModule = 1
   /** By domain and key, in the order of last use. */
   #told = new Map<string, number>()
@@ -59,9 +62,29 @@ export class DomainWorkerClient implements DomainWorker {
     return new Promise((done) => this.#submit({ kind: 'call', call, agent, done, since: performance.now() }))
   }
 
+  agent(module: DomainModule, ears: AgentEars): RunningAgent {
+    const agent = this.#nextAgent++
+    const link = this.#link
+    if (link === undefined || this.#closed) queueMicrotask(() => this.#agentEnded(agent, { kind: 'unavailable', reason: 'the domain worker cannot be reached' }))
+    this.#agents.set(agent, ears)
+    link?.send({ kind: 'agent', agent, module: this.#tell(link, module) })
+    return {
+      tell: (text) => {
+        if (this.#agents.has(agent)) link?.send({ kind: 'tell', agent, text })
+      },
+      pass: (text) => {
+        if (this.#agents.has(agent)) link?.send({ kind: 'pass', agent, text })
+      },
+      end: () => {
+        if (this.#agents.delete(agent)) link?.send({ kind: 'end-agent', agent })
+      },
+    }
+  }
+
   close(): Promise<void> {
     this.#closed = true
     clearInterval(this.#sweep)
+    this.#agents.clear()
     const waiting = this.#waiting
     this.#waiting = []
     for (const { done } of waiting) done({ kind: 'unavailable', reason: 'closed' })
@@ -148,6 +171,7 @@ export class DomainWorkerClient implements DomainWorker {
       this.#open.clear()
       this.#later()
       for (const { done } of open) done({ kind: 'unavailable', reason: GONE } satisfies Unavailable)
+      for (const agent of [...this.#agents.keys()]) this.#agentEnded(agent, { kind: 'unavailable', reason: GONE })
     }
     const waiting = this.#waiting
     this.#waiting = []
@@ -169,13 +193,35 @@ export class DomainWorkerClient implements DomainWorker {
       }
       case 'ask':
         return this.#ask(link, message)
+      case 'said':
+        return this.#agents.get(message.agent)?.said(message.connection, message.text)
+      case 'passed':
+        return this.#agents.get(message.agent)?.passed(message.text)
+      case 'agent-joined':
+        return this.#agents.get(message.agent)?.joined()
+      case 'agent-log':
+        return this.#agents.get(message.agent)?.log(message.lines)
+      case 'agent-settled':
+        return this.#agents.get(message.agent)?.settled(message.handlers)
+      case 'agent-ended':
+        return this.#agentEnded(message.agent, message.why)
       case 'module':
       case 'drop':
       case 'load':
       case 'call':
       case 'answer':
+      case 'agent':
+      case 'tell':
+      case 'pass':
+      case 'end-agent':
         return link.end()
     }
+  }
+
+  #agentEnded(agent: number, why: AgentEnd): void {
+    const ears = this.#agents.get(agent)
+    this.#agents.delete(agent)
+    ears?.ended(why)
   }
 
   #outcome(token: number, outcome: WorkerOutcome): void {

@@ -3,7 +3,7 @@
  * behind a tab, a text that is JSON already and travels as it is. Headers of what goes with every call are short lists.
  */
 import type { Codec } from '#shared/link/link.ts'
-import type { AgentMethod, CallOutcome, Handler, JsonText, LoadOutcome } from '#shared/ports/domain-worker.ts'
+import type { AgentEnd, AgentMethod, CallOutcome, Handler, JsonText, LoadOutcome, ModuleHandlers } from '#shared/ports/domain-worker.ts'
 
 type Returned = Extract<CallOutcome, { kind: 'returned' }>
 /** As the port has it, but the value is still a text. */
@@ -16,11 +16,22 @@ export type WorkerMessage =
   | { readonly kind: 'load'; readonly token: number; readonly module: number }
   | { readonly kind: 'call'; readonly token: number; readonly module: number; readonly handler: Handler; readonly deadlineMs: number | undefined; readonly argument: JsonText }
   | { readonly kind: 'answer'; readonly ask: number; readonly ok: boolean; readonly text: JsonText }
+  /** Of domain agents: started, told something, ended. The api gives them their numbers. */
+  | { readonly kind: 'agent'; readonly agent: number; readonly module: number }
+  | { readonly kind: 'tell'; readonly agent: number; readonly text: JsonText }
+  | { readonly kind: 'pass'; readonly agent: number; readonly text: JsonText }
+  | { readonly kind: 'end-agent'; readonly agent: number }
   /** To the api. `done`: calls that returned nothing and logged nothing. */
   | { readonly kind: 'done'; readonly tokens: readonly number[] }
   | { readonly kind: 'outcome'; readonly token: number; readonly outcome: WorkerOutcome }
   | { readonly kind: 'loaded'; readonly token: number; readonly outcome: LoadOutcome }
   | { readonly kind: 'ask'; readonly token: number; readonly ask: number; readonly number: number; readonly method: AgentMethod; readonly args: JsonText }
+  | { readonly kind: 'said'; readonly agent: number; readonly connection: string; readonly text: JsonText }
+  | { readonly kind: 'passed'; readonly agent: number; readonly text: JsonText }
+  | { readonly kind: 'agent-joined'; readonly agent: number }
+  | { readonly kind: 'agent-log'; readonly agent: number; readonly lines: readonly string[] }
+  | { readonly kind: 'agent-settled'; readonly agent: number; readonly handlers: ModuleHandlers }
+  | { readonly kind: 'agent-ended'; readonly agent: number; readonly why: AgentEnd }
 
 function encode(message: WorkerMessage): string {
   switch (message.kind) {
@@ -39,10 +50,24 @@ function encode(message: WorkerMessage): string {
       if (outcome.kind !== 'returned' || outcome.value === undefined) return `${JSON.stringify(message)}\n`
       return `["r",${message.token},${JSON.stringify(outcome.log)}]\t${outcome.value}\n`
     }
+    case 'tell':
+      return `["t",${message.agent}]\t${message.text}\n`
+    case 'pass':
+      return `["p",${message.agent}]\t${message.text}\n`
+    case 'passed':
+      return `["P",${message.agent}]\t${message.text}\n`
+    case 'said':
+      return `["s",${message.agent},${JSON.stringify(message.connection)}]\t${message.text}\n`
     case 'module':
     case 'drop':
     case 'load':
     case 'loaded':
+    case 'agent':
+    case 'end-agent':
+    case 'agent-joined':
+    case 'agent-log':
+    case 'agent-settled':
+    case 'agent-ended':
       return `${JSON.stringify(message)}\n`
   }
 }
@@ -67,6 +92,8 @@ type Header =
   | ['d', ...number[]]
   | ['q', number, number, number, AgentMethod]
   | ['r', number, string[]]
+  | ['t' | 'p' | 'P', number]
+  | ['s', number, string]
 
 function read(header: Header, text: string): WorkerMessage {
   if (!Array.isArray(header)) return header
@@ -81,6 +108,14 @@ function read(header: Header, text: string): WorkerMessage {
       return { kind: 'ask', token: header[1], ask: header[2], number: header[3], method: header[4], args: text }
     case 'r':
       return { kind: 'outcome', token: header[1], outcome: { kind: 'returned', value: text, log: header[2] } }
+    case 't':
+      return { kind: 'tell', agent: header[1], text }
+    case 'p':
+      return { kind: 'pass', agent: header[1], text }
+    case 'P':
+      return { kind: 'passed', agent: header[1], text }
+    case 's':
+      return { kind: 'said', agent: header[1], connection: header[2], text }
     default:
       throw new Error('a message that none of ours sends')
   }

@@ -13,7 +13,8 @@ import { logObjectType } from '#shared/records/fence.ts'
 import { decodeIdFileBase, ID_FILE_FIRST_READ_BYTES } from '#shared/records/id-file.ts'
 import { parseIdFileName, parseLogName } from '#shared/records/names.ts'
 
-export type FoundState = { readonly id: StateId; readonly domain: string }
+/** `reserved`: of the platform's own. */
+export type FoundState = { readonly id: StateId; readonly domain: string; readonly reserved: boolean }
 
 export type SurveyOptions = { readonly coldStorage: ColdStorage; readonly onUnread: (name: string, reason: string) => void }
 
@@ -26,7 +27,7 @@ export async function* allStates(options: SurveyOptions): AsyncGenerator<FoundSt
   yield* statesInFiles(options)
 }
 
-/** States whose first interaction is in a log still. Reserved ones are left out. */
+/** States whose first interaction is in a log still. */
 export async function* statesInLogs({ coldStorage, onUnread }: SurveyOptions): AsyncGenerator<FoundState> {
   for (const name of await namesOf(coldStorage, LOGS, onUnread)) {
     const incarnation = name.slice(LOGS.length, name.indexOf('/', LOGS.length)) as Incarnation
@@ -39,12 +40,12 @@ export async function* statesInLogs({ coldStorage, onUnread }: SurveyOptions): A
       return logObjectType(bytes) === 'bundle' ? [decodeBundle(bytes, incarnation, object.seq)] : []
     })
     for (const { entries } of bundles ?? []) {
-      for (const { id, creation } of entries) if (creation !== undefined && !creation.reserved) yield { id, domain: creation.domain }
+      for (const { id, creation } of entries) if (creation !== undefined) yield { id, domain: creation.domain, reserved: creation.reserved }
     }
   }
 }
 
-/** States that have an ID file. Reserved ones are left out. */
+/** States that have an ID file. */
 export async function* statesInFiles({ coldStorage, onUnread }: SurveyOptions): AsyncGenerator<FoundState> {
   let last: string | undefined
   for (const name of await namesOf(coldStorage, FILES, onUnread)) {
@@ -52,7 +53,7 @@ export async function* statesInFiles({ coldStorage, onUnread }: SurveyOptions): 
     if (id === last) continue
     last = id
     const header = await headerOf(coldStorage, name, id, onUnread)
-    if (header !== undefined && !header.reserved) yield { id, domain: header.domain }
+    if (header !== undefined) yield { id, domain: header.domain, reserved: header.reserved }
   }
 }
 

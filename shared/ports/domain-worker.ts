@@ -21,7 +21,8 @@ export type ModuleHandlers = {
 }
 
 export type LoadOutcome =
-  | { readonly kind: 'loaded'; readonly handlers: ModuleHandlers; readonly log: readonly string[] }
+  /** `isAgent`: it is the script of a domain agent, which has only been looked at. What its close scripts are shows when it runs. */
+  | { readonly kind: 'loaded'; readonly handlers: ModuleHandlers; readonly log: readonly string[]; readonly isAgent?: true }
   /** It is no module, throws while it loads, or passes a bound. `line`, `column`: 1-based, of `source`, where known. */
   | { readonly kind: 'faulty'; readonly message: string; readonly line: number | undefined; readonly column: number | undefined }
   | { readonly kind: 'unavailable'; readonly reason: string }
@@ -68,10 +69,51 @@ export type CallOutcome =
   /** No worker, no room, or it died: the handler may or may not have run, and run to any point. */
   | { readonly kind: 'unavailable'; readonly reason: string }
 
+/** Why a domain agent has ended. */
+export type AgentEnd =
+  /** Nobody caught what its script threw. `line`, `column`: 1-based, of the module, where known. */
+  | { readonly kind: 'failed'; readonly message: string; readonly inPromise: boolean; readonly line: number | undefined; readonly column: number | undefined }
+  | { readonly kind: 'exceeded'; readonly what: 'time' | 'memory' | 'message-size' | 'messages-waiting' | 'heartbeat' }
+  /** By itself. */
+  | { readonly kind: 'exited'; readonly code: number }
+  /** Another module of its domain runs. */
+  | { readonly kind: 'replaced' }
+  /** No worker, no room, or it died: no fault of its own. */
+  | { readonly kind: 'unavailable'; readonly reason: string }
+
+/** Who runs a domain agent. Nothing comes before `agent` has returned, and nothing after `ended`. */
+export interface AgentEars {
+  /** A message of the script; `connection`: the script's own name for where it belongs; `text`: JSON, of an object. */
+  said(connection: string, text: JsonText): void
+  /** The top level of its module is done. Handlers of the module can be called from now on. */
+  settled(handlers: ModuleHandlers): void
+  log(lines: readonly string[]): void
+  /** It runs already, for another process: what its script says goes there, and what it is to be told must be passed on. */
+  joined(): void
+  /** What another process, which has joined, passes on. */
+  passed(message: JsonText): void
+  /** For good. */
+  ended(why: AgentEnd): void
+}
+
+export interface RunningAgent {
+  /** JSON of an object, for the script's listeners. */
+  tell(message: JsonText): void
+  /** To whoever it runs for, once `joined` was called. */
+  pass(message: JsonText): void
+  /** Ends it, or leaves it; `ended` is not called. */
+  end(): void
+}
+
 export interface DomainWorker {
   /** Makes a sandbox of this module, which takes the place of the domain's present one at its first call. */
   load(module: DomainModule): Promise<LoadOutcome>
   call(call: HandlerCall, agent: HandlerAgent): Promise<CallOutcome>
+  /**
+   * Starts the script of a domain agent, in a sandbox that lives as long as it. Its domain has one at a time: another module's
+   * takes its place, the same is joined.
+   */
+  agent(module: DomainModule, ears: AgentEars): RunningAgent
   /** What is under way answers `unavailable`. */
   close(): Promise<void>
 }

@@ -1,30 +1,13 @@
 /** domains.md, "Claim and configure" and "Mirror": what a domain's admin does, and what the tables then hold. */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { randomUUID } from 'node:crypto'
+import { DOCUMENTED } from '../unit/shared/domain/documented.ts'
 import { Client } from './client.ts'
 import type { Body } from './client.ts'
 import { shareServer } from './fixture.ts'
 import type { TestServer } from './fixture.ts'
 import { Tenant, claim, ended, getConfig, putConfig, query, reported, rows, write } from './tenant.ts'
 
-/** Word for word as domains.md has it. */
-const DOCUMENTED = `authorize:
-  sameDomain:  { postgres: fn_name }     # BOOLEAN fn(requestingUser TEXT, requestedScope TEXT)
-  crossDomain: { postgres: fn_name }     # BOOLEAN fn(requestingDomain TEXT, requestingUser TEXT, requestedScope TEXT)
-postgres:
-  tables:
-    scores:
-      type: application/json;type=score  # states of this type are mirrored: one row a state
-      columns: { player: TEXT, points: INTEGER, tags: "TEXT[]" }
-      indices: { by_points: { column: points } }
-  queries:
-    top-scores: SELECT id, player, points FROM scores ORDER BY points DESC LIMIT $1
-    shared-query: { domains: [other.example.com], body: "SELECT ..." }
-  functions:
-    fn_name: { language: PLpgSQL, returns: BOOLEAN, arguments: [{ name: x, type: TEXT }], body: "BEGIN ... END;" }
-agent: |
-  // JavaScript module, see below
-`
 const SCORE = 'application/json;type=score'
 const WRITERS = 64
 const ROUNDS = 3

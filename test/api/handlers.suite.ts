@@ -16,6 +16,7 @@ const MODULE = `agent: |
     if (what === 'rejected') throw reject('not with me')
     if (what === 'thrown') throw new Error('secret of the tenant')
     if (what === 'odd') return { patch: 'none' }
+    if (what === 'unfit') return { patch: [{ op: 'remove', path: ['active', 'nothing'] }] }
     if (what === 'hung') await new Promise(() => undefined)
     if (what === 'burnt') for (;;) {}
     if (what === 'regex') /^(a+)+$/.test('a'.repeat(40) + 'b')
@@ -30,6 +31,12 @@ const MODULE = `agent: |
       const made = await agent.create({ active: { of: id }, active_type: 'application/json;type=made' })
       const patched = await agent.patch('tally', [{ op: 'add', path: ['active', id], value: ii }])
       return { made, patched, again: await agent.state('tally'), meta: (await agent.metadata(made)).owner, uuid: await agent.uuid() }
+    }
+    if (what === 'read') {
+      const { n = 0 } = await agent.state('count')
+      await agent.patch('count', [{ op: 'add', path: ['active', 'n'], value: n + 1 }])
+      const { ii } = await agent.patch('counted', [{ op: 'add', path: ['active', id], value: 1 }])
+      return { ii, n: (await agent.state('count')).n }
     }
     if (what === 'large') return 'x'.repeat(10 * 1024 * 1024)
     if (what === 'post-thrown') throw new Error('secret of the tenant')
@@ -85,6 +92,7 @@ describe('before a patch is stored', () => {
     ['rejected', 422, 'urn:problem:rejected'],
     ['thrown', 422, 'urn:problem:handler-error'],
     ['odd', 422, 'urn:problem:handler-error'],
+    ['unfit', 422, 'urn:problem:handler-error'],
     ['deep', 422, 'urn:problem:handler-error'],
     ['flood', 422, 'urn:problem:handler-error'],
     ['hung', 504, 'urn:problem:handler'],
@@ -136,6 +144,14 @@ describe('after a patch was stored', () => {
     expect(result).toEqual({ made: expect.any(String), patched: { id: expect.any(String), ii: expect.any(Number) }, again: expect.objectContaining({ [id]: 1 }), meta: tenant.domain, uuid: expect.any(String) })
     const again = await write(alice, id, TYPE('agent'), {}, key)
     expect(again.body).toMatchObject({ ii: 1, replayed: true, handler: { result: { made: result.made, patched: result.patched, uuid: result.uuid } } })
+  })
+
+  test('one that writes what it has read gets to its end again in a repeat, and does nothing twice', async () => {
+    const id = randomUUID()
+    const key = { 'Idempotency-Key': randomUUID() }
+    const first = await write(alice, id, TYPE('read'), {}, key)
+    expect(first.body.handler).toEqual({ result: { ii: 1, n: 1 } })
+    expect((await write(alice, id, TYPE('read'), {}, key)).body).toEqual({ ...first.body, replayed: true })
   })
 
   test.each([['large'], ['post-thrown'], ['proto']])('%s: stored all the same, with an error of our own words', async (what) => {

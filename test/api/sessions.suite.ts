@@ -1,5 +1,6 @@
 /** rest-api.md, "Domain, user, session". */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { limits } from '#shared/limits.ts'
 import { Client, call, openSession } from './client.ts'
 import { startServer } from './fixture.ts'
 import type { TestServer } from './fixture.ts'
@@ -206,6 +207,17 @@ describe('close scripts', () => {
     expect(again.body.id).toBe(first.body.id)
     expect((await leave('b')).status).toBe(422)
     expect(Object.keys((await client.get('sessions')).body.active[client.session].close)).toEqual([first.body.id])
+  })
+
+  test('no more are left than will be run', async () => {
+    const client = await Client.open(server)
+    const path = `/v1/sessions/${client.session}/close-scripts`
+    const left = Object.fromEntries(Array.from({ length: limits.closeScripts - 1 }, (_, n) => [`left-${n}`, { script: 'a', args: {} }]))
+    await client.set('sessions', client.session, { opened: 1, close: left })
+    const leave = (key: string) => client.call('POST', path, { body: { script: 'a' }, headers: { 'Idempotency-Key': key } })
+    const answers = [await leave('last'), await leave('more'), await leave('last')]
+    expect(answers.map(({ status }) => status)).toEqual([201, 422, 201])
+    expect(answers[1]!.body).toMatchObject({ type: 'urn:problem:unprocessable', op: 0, reason: expect.any(String) })
   })
 
   test("another user's session: 404", async () => {

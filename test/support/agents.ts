@@ -28,17 +28,20 @@ export type TestAgent = {
   readonly connections: () => number
   /** Breaks its connection without a word: the client finds it lost, and comes back. */
   readonly breakConnection: () => void
+  /** Takes nothing more from its connection, and says nothing; what is returned lets it go on. */
+  readonly stopReading: () => () => void
   /** Ends it for good. */
   readonly leave: () => void
   readonly rebooted: () => number
 }
 
 export type Clients = { readonly open: (version: Version, options: AgentOptions) => TestAgent; readonly close: () => Promise<void> }
-export type AgentOptions = { readonly port: number; readonly domain?: string; readonly sid?: string; readonly token?: string | null }
+/** `port`: asked for every connection. */
+export type AgentOptions = { readonly port: number | (() => number); readonly domain?: string; readonly sid?: string; readonly token?: string | null }
 
 type Connection = { onopen?: () => void; onmessage?: (message: Anything) => void; onclose?: (reason: Anything) => void; onerror?: (error: Anything) => void; send: (message: Anything) => void; close: (info: Anything) => void }
 /** `stop`: for good; one that is cut may come back by itself. */
-type Carried = { readonly connection: Connection; readonly cut: () => void; readonly stop: () => void }
+type Carried = { readonly connection: Connection; readonly cut: () => void; readonly stop: () => void; /** Undefined: it has none yet. */ readonly webSocket: () => WebSocket | undefined }
 
 export async function loadClients(): Promise<Clients> {
   const restoreTimers = letTimersGo()
@@ -85,10 +88,13 @@ function openAgent(generic: Anything, carry: typeof overWebSocket, { port, domai
   const heard: Anything[] = []
   const carried: Carried[] = []
   let rebooted = 0
+  let hasLeft = false
   // Called with `new`: what it returns is the connection.
   const Connection = function Connection(): Connection {
-    const made = carry(port, domain, sid, heard)
+    const made = carry(typeof port === 'number' ? port : port(), domain, sid, heard)
     carried.push(made)
+    // One that it was already about to open, and would try to open for ever.
+    if (hasLeft) setImmediate(made.stop)
     return made.connection
   }
   const agent = generic({
@@ -112,7 +118,13 @@ function openAgent(generic: Anything, carry: typeof overWebSocket, { port, domai
     heard,
     connections: () => carried.length,
     breakConnection: cutLast,
+    stopReading: () => {
+      const webSocket = carried.at(-1)!.webSocket()!
+      webSocket.pause()
+      return () => webSocket.resume()
+    },
     leave: () => {
+      hasLeft = true
       // By this it stops coming back; what it would send has no connection to go over any more.
       try {
         agent.disconnect()
@@ -142,7 +154,7 @@ function overWebSocket(port: number, domain: string, _sid: string, heard: Anythi
   })
   webSocket.on('error', (error) => connection.onerror?.(error))
   webSocket.on('close', (code) => connection.onclose?.({ message: String(code) }))
-  return { connection, cut: () => webSocket.terminate(), stop: () => webSocket.terminate() }
+  return { connection, cut: () => webSocket.terminate(), stop: () => webSocket.terminate(), webSocket: () => webSocket }
 }
 
 function overSocketIo(port: number, domain: string, sid: string, heard: Anything[]): Carried {
@@ -160,14 +172,16 @@ function overSocketIo(port: number, domain: string, sid: string, heard: Anything
     connection.onmessage?.(data)
   })
   socket.on('disconnect', (reason) => connection.onclose?.({ message: reason }))
+  // Polls come first.
+  const webSocket = (): WebSocket | undefined => (socket.io.engine?.transport as unknown as { readonly ws?: WebSocket } | undefined)?.ws
   const cut = (): void => {
     // One that is only being opened cannot be lost: it would never say so.
     if (!socket.connected) return
-    const transport = socket.io.engine?.transport as unknown as { readonly ws?: { terminate?: () => void }; readonly name: string } | undefined
-    if (transport?.ws?.terminate === undefined) socket.io.engine?.close()
-    else transport.ws.terminate()
+    const carrying = webSocket()
+    if (carrying === undefined) socket.io.engine?.close()
+    else carrying.terminate()
   }
-  return { connection, cut, stop: () => void socket.disconnect() }
+  return { connection, cut, stop: () => void socket.disconnect(), webSocket }
 }
 
 /** A connection without a client: its messages one by one. */
@@ -181,6 +195,13 @@ export type Wire = {
   readonly cut: () => void
 }
 
+const wires = new Set<WebSocket>()
+
+/** After each test: one that failed has left some open, and waits for what does not come. */
+export function cutWires(): void {
+  for (const webSocket of wires) webSocket.terminate()
+}
+
 export async function wireTo(port: number, origin: string): Promise<Wire> {
   const webSocket = new WebSocket(`ws://127.0.0.1:${port}/`, { origin })
   const came: Anything[] = []
@@ -192,7 +213,13 @@ export async function wireTo(port: number, origin: string): Promise<Wire> {
     if (take === undefined) came.push(JSON.parse(text))
     else take(JSON.parse(text))
   })
-  const closed = new Promise<void>((resolve) => webSocket.on('close', () => resolve()))
+  wires.add(webSocket)
+  const closed = new Promise<void>((resolve) =>
+    webSocket.on('close', () => {
+      wires.delete(webSocket)
+      resolve()
+    }),
+  )
   await new Promise((resolve, reject) => webSocket.on('open', resolve).on('error', reject))
   return {
     send: (message) => webSocket.send(JSON.stringify(message)),

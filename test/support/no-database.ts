@@ -15,7 +15,15 @@ export async function* noStates(): AsyncGenerator<never> {}
 
 export const noProof: DomainProof = { look: () => Promise.resolve({ kind: 'not-shown', reason: 'nothing is looked at' }) }
 
-export const noWorker: DomainWorker = { load: down, call: down, close: () => Promise.resolve() }
+export const noWorker: DomainWorker = {
+  load: down,
+  call: down,
+  agent: (_, ears) => {
+    queueMicrotask(() => ears.ended({ kind: 'unavailable', reason: 'there is none' }))
+    return { tell: () => undefined, pass: () => undefined, end: () => undefined }
+  },
+  close: () => Promise.resolve(),
+}
 
 /** `claimed`: domains that have an admin from the beginning. */
 export function memoryRegistry(claimed: readonly string[] = []): DomainRegistry {

@@ -4,8 +4,10 @@ import type { ConfigAnswer, ModuleFault } from '#shared/domain/config.ts'
 import type { DomainWorker } from '#shared/ports/domain-worker.ts'
 import { moduleOf } from './in-force.ts'
 
-/** `unavailable`: the module cannot be loaded now, by no fault of its own. */
-export async function checkConfig(text: string, domain: string, worker: DomainWorker): Promise<ConfigAnswer | { readonly kind: 'unavailable' }> {
+export type CheckedConfig = (ConfigAnswer & { readonly isAgent?: boolean }) | { readonly kind: 'unavailable' }
+
+/** `isAgent`: the module is a domain agent's. `unavailable`: the module cannot be loaded now, by no fault of its own. */
+export async function checkConfig(text: string, domain: string, worker: DomainWorker): Promise<CheckedConfig> {
   let source: string | undefined
   const take = (module: string): readonly ModuleFault[] => {
     source = module
@@ -16,7 +18,7 @@ export async function checkConfig(text: string, domain: string, worker: DomainWo
   const loaded = await worker.load(moduleOf(domain, source))
   switch (loaded.kind) {
     case 'loaded':
-      return parsed
+      return { ...parsed, isAgent: loaded.isAgent === true }
     case 'unavailable':
       return { kind: 'unavailable' }
     case 'faulty': {

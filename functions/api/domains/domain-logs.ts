@@ -28,6 +28,11 @@ export class DomainLogs {
     this.#keep(domain, 'errors', [message])
   }
 
+  /** `outcome`: `done`, or what keeps the domain's agent from running. */
+  agentStarted(domain: string, outcome: string): void {
+    this.#of(domain)?.report.set([['tasks', 'agent'], ['initializing', outcome.toWellFormed().slice(0, limits.handlerMessageCharacters)]])
+  }
+
   close(): void {
     for (const { timer } of this.#kept.values()) clearTimeout(timer)
   }

@@ -4,6 +4,8 @@
  * Owns: which handlers each module in force exports, learnt once. Does not own: sandboxes (the domain worker), what handlers
  * do (agent.ts), the order of the request loop. Talks to: configurations in force, the worker, the domain's log.
  *
+ * A module may be a domain agent's as well: then its agent hears of what was stored, whatever else the module exports.
+ *
  * I1. A domain without a module costs a look into a map.
  * I2. What a handler says is a tenant's text: clients get the reason that it gave them, and else our own words.
  */
@@ -11,12 +13,13 @@ import type { InteractionIndex, StateId } from '#shared/ids.ts'
 import type { Json } from '#shared/json.ts'
 import type { Op } from '#shared/patch/op.ts'
 import { parsePatch } from '#shared/patch/parse.ts'
+import type { StoredInteraction } from '#shared/ports/agent-domains.ts'
 import type { CallOutcome, DomainModule, DomainWorker, HandlerAgent, ModuleHandlers } from '#shared/ports/domain-worker.ts'
 import type { DomainLogs } from './domain-logs.ts'
 import type { InForceAnswer, InForceDomains } from './in-force.ts'
 
-/** The module of a domain, and what it exports. */
-export type DomainHandlers = { readonly domain: string; readonly module: DomainModule; readonly exports: ModuleHandlers }
+/** The module of a domain, and what it exports. `exports`: what the request loop has to run; for an agent's, what was stored is told to it in `after`. */
+export type DomainHandlers = { readonly domain: string; readonly module: DomainModule; readonly exports: ModuleHandlers; readonly isAgent: boolean; readonly hasAfter: boolean }
 export type HandlersAnswer = DomainHandlers | 'none' | 'unavailable'
 
 /** What happened, as domains.md offers it to handlers. */
@@ -50,6 +53,16 @@ export type HandlersOptions = {
   readonly logs: DomainLogs
   /** The agent that acts for a handler: `key` is the request's, from which the keys of its own patches are made. */
   readonly agentOf: (domain: string, key: string) => HandlerAgent
+  /** Domains whose module is a domain agent's. */
+  readonly agents: HandlersAgents
+}
+
+export type HandlersAgents = {
+  stored(module: DomainModule, interaction: StoredInteraction): void
+  /** Whether the session is the agent's own: no handler is run for it, and it is not told. */
+  isOwn(session: string | null): boolean
+  /** It must run for its handlers to be called. */
+  ensure(module: DomainModule): void
 }
 
 const GO_ON: Judgement = { kind: 'go-on' }
@@ -69,6 +82,7 @@ export class Handlers {
   }
 
   async judge(handlers: DomainHandlers, event: HandlerEvent, state: string, key: string): Promise<Judgement> {
+    if (handlers.isAgent && this.#options.agents.isOwn(event.session)) return GO_ON
     const outcome = await this.#call(handlers, 'prePersistence', `{${members(event)},"state":${state}}`, `pre ${key}`)
     switch (outcome.kind) {
       case 'returned':
@@ -85,6 +99,12 @@ export class Handlers {
   }
 
   async after(handlers: DomainHandlers, event: HandlerEvent, key: string): Promise<HandlerResult> {
+    if (handlers.isAgent) {
+      const { session, id, scope, patch, ii } = event
+      if (this.#options.agents.isOwn(session)) return undefined
+      if (session !== null) this.#options.agents.stored(handlers.module, { session, id, scope, patch, ii })
+      if (!handlers.hasAfter) return undefined
+    }
     const outcome = await this.#call(handlers, 'postPersistence', `{${members(event)}}`, `post ${key}`)
     switch (outcome.kind) {
       case 'returned':
@@ -109,9 +129,20 @@ export class Handlers {
     return this.#call(handlers, { closeScript: script }, JSON.stringify([args, { session, user }]), `close ${key}`)
   }
 
+  /** The patch that the pre-persistence handler answered with cannot be applied: for the domain's report. */
+  unfit({ domain }: DomainHandlers): void {
+    this.#options.logs.error(domain, 'prePersistence: its patch cannot be applied to the state')
+  }
+
   /** What `module` exports, before it is in force. */
   load(module: DomainModule): ReturnType<DomainWorker['load']> {
     return this.#options.worker.load(module)
+  }
+
+  /** What the module of a domain agent exports shows for good when it runs. */
+  learn(module: DomainModule, exports: ModuleHandlers): void {
+    const known = this.#known.get(module.domain)
+    if (known?.module.key === module.key) this.#known.set(module.domain, handlersOf(module, exports, known.isAgent))
   }
 
   #of(domain: string, present: InForceAnswer): HandlersAnswer | Promise<HandlersAnswer> {
@@ -125,7 +156,7 @@ export class Handlers {
     const loaded = await this.#options.worker.load(module)
     switch (loaded.kind) {
       case 'loaded': {
-        const handlers = { domain: module.domain, module, exports: loaded.handlers }
+        const handlers = handlersOf(module, loaded.handlers, loaded.isAgent === true)
         this.#known.set(module.domain, handlers)
         return handlers
       }
@@ -141,6 +172,7 @@ export class Handlers {
   async #call(handlers: DomainHandlers, handler: Parameters<DomainWorker['call']>[0]['handler'], argument: string, key: string): Promise<CallOutcome> {
     const { worker, logs, agentOf } = this.#options
     const { domain, module } = handlers
+    if (handlers.isAgent) this.#options.agents.ensure(module)
     const outcome = await worker.call({ module, handler, argument }, agentOf(domain, key))
     const name = typeof handler === 'string' ? handler : `close script ${handler.closeScript}`
     if (outcome.kind !== 'unavailable' && outcome.log.length > 0) logs.lines(domain, outcome.log)
@@ -148,6 +180,11 @@ export class Handlers {
     if (outcome.kind === 'exceeded') logs.error(domain, `${name}: over its bound of ${outcome.what}`)
     return outcome
   }
+}
+
+function handlersOf(module: DomainModule, exports: ModuleHandlers, isAgent: boolean): DomainHandlers {
+  const hasAfter = exports.postPersistence
+  return { domain: module.domain, module, exports: isAgent ? { ...exports, postPersistence: true } : exports, isAgent, hasAfter }
 }
 
 const FAILED = '{"error":"the handler failed"}'

@@ -61,6 +61,25 @@ test('a client that does not take what it is sent is cut off, and its session wa
   expect(did).toEqual(['cut', 'detach'])
 })
 
+test('a client that takes nothing for long is cut off, however little it is', () => {
+  const { connection, did, transport, session } = connect()
+  connection.opened(session)
+  const stall = limits.agentStallMs
+  const looks: readonly (readonly [atMs: number, bufferedBytes: number, isCut: boolean])[] = [
+    [stall, 0, false],
+    [2 * stall - 1, 10, false],
+    // It has taken some.
+    [2 * stall, 5, false],
+    [3 * stall - 1, 7, false],
+    [3 * stall, 7, true],
+  ]
+  for (const [atMs, bufferedBytes, isCut] of looks) {
+    transport.bufferedBytes = bufferedBytes
+    connection.look(atMs)
+    expect([atMs, did.includes('cut')]).toEqual([atMs, isCut])
+  }
+})
+
 test('an abandoned connection is silent, deaf and left open', () => {
   const { connection, did, session } = connect()
   connection.opened(session)

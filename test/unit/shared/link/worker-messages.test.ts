@@ -15,6 +15,16 @@ const MESSAGES: readonly WorkerMessage[] = [
   { kind: 'outcome', token: 5, outcome: { kind: 'threw', message: 'a\nb\tc', log: [] } },
   { kind: 'outcome', token: 6, outcome: { kind: 'exceeded', what: 'time', log: [] } },
   { kind: 'loaded', token: 1, outcome: { kind: 'loaded', handlers: { prePersistence: true, postPersistence: false, configure: false, closeScripts: [] }, log: [] } },
+  { kind: 'agent', agent: 1, module: 1 },
+  { kind: 'tell', agent: 1, text: '{"a":"\\t"}' },
+  { kind: 'pass', agent: 1, text: '{}' },
+  { kind: 'end-agent', agent: 1 },
+  { kind: 'said', agent: 1, connection: 'a\t"b\n', text: '{"si":0}' },
+  { kind: 'passed', agent: 1, text: '{}' },
+  { kind: 'agent-joined', agent: 1 },
+  { kind: 'agent-log', agent: 1, lines: ['a\tb\n'] },
+  { kind: 'agent-settled', agent: 1, handlers: { prePersistence: true, postPersistence: false, configure: false, closeScripts: ['bye'] } },
+  { kind: 'agent-ended', agent: 1, why: { kind: 'failed', message: 'Error: a\nb', inPromise: true, line: 1, column: 2 } },
 ]
 
 test('a frame of any messages reads as them', () => {
