@@ -22,6 +22,9 @@ export const limits = {
   /** A key that the api made for itself guards its own retries only: the request deadline many times over. */
   mintedKeyWindowMs: 15_000,
 
+  /** A repeat that comes later than this does not run the post-persistence handler again: its agent's keys may be forgotten. */
+  handlerRepeatMs: 45_000,
+
   /** A request that found no leader or no storage within this time answers 503. */
   requestDeadlineMs: 5_000,
   /** Requests that one process has not answered yet; past them: "overloaded". */
@@ -294,6 +297,7 @@ assert(limits.leaseMs > 2 * limits.heartbeatMs, 'a lease must outlast lost heart
 assert(limits.memberStaleMs > 2 * limits.directoryHeartbeatMs, 'a live member must not look dead for one late record')
 assert(limits.successorWaitMs >= 1.25 * limits.leaseMs, 'a successor must outwait the lease of the sealed leader')
 assert(limits.mintedKeyWindowMs > 2 * limits.requestDeadlineMs, 'a minted key must outlive the retries it guards')
+assert(limits.handlerRepeatMs + limits.handlerAnswerMs < limits.keyWindowMs, 'what a repeated handler does must be known by its keys')
 assert(limits.mintedKeyWindowMs <= limits.keyWindowMs, 'a minted key needs no longer window than a client key')
 assert(limits.requestsOpen > limits.waitingInteractions, 'reads must not starve while writes wait for storage')
 assert(limits.bodyBytes <= limits.bundleBytes, 'any patch must fit into a bundle')

@@ -130,7 +130,7 @@ export function createApi(parts: ApiParts): Api {
   const agentParts = { loop: () => loop, reading, queries, ids, effectIds }
   const agentDomains = new ApiAgentDomains({ handlers: () => handlers, logs, inForce, clock })
   const handlers: Handlers = new Handlers({ inForce, worker: parts.worker, logs, agents: agentDomains, agentOf: (domain, key) => new DomainAgent(agentParts, domain, key) })
-  const loop: Loop = { cluster, names, renames: new Renames({ cluster, names }), authorizer, handlers, sideEffects, mirroring }
+  const loop: Loop = { cluster, names, renames: new Renames({ cluster, names }), authorizer, handlers, sideEffects, mirroring, clock }
   const hub = new EventHub({ cluster, sessions: open, clock, log, onUse: (of) => sessionIndex.used(of) })
   inForce.onChange(({ domain }) => hub.reauthorize(domain, (caller, of) => authorizer.may('read', caller, of)))
   const states = new States({ cluster, loop, ids, reading, hub })

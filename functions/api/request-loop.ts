@@ -1,6 +1,7 @@
 /**
  * The client request loop, as architecture.md has it: a patch walks from the client to its state and back.
  */
+import { limits } from '#shared/limits.ts'
 import type { StateCluster } from '#shared/ports/state-cluster.ts'
 import type { Authorizer } from './authorizer.ts'
 import type { ClientPatch, Persisted } from './client-patch.ts'
@@ -9,6 +10,7 @@ import type { Handlers, HandlerResult } from './domains/handlers.ts'
 import type { MirrorOutcome } from './domains/mirror.ts'
 import type { Mirroring } from './domains/mirroring.ts'
 import { scopeOf } from './judging.ts'
+import type { WallClock } from './parts.ts'
 import type { Names } from './names.ts'
 import { persist } from './persisting.ts'
 import type { Renames } from './renames.ts'
@@ -32,6 +34,7 @@ export type Loop = {
   readonly handlers: Handlers
   readonly sideEffects: SideEffects
   readonly mirroring: Mirroring
+  readonly clock: WallClock
 }
 
 export async function runPatch(loop: Loop, patch: ClientPatch): Promise<LoopAnswer> {
@@ -50,9 +53,13 @@ export async function runPatch(loop: Loop, patch: ClientPatch): Promise<LoopAnsw
   return { id, answer: { ...answer, state: undefined }, effect, mirror, handler }
 }
 
-/** A repeat runs it again: what it does through its agent has keys of the request's, and is not done twice. */
+/**
+ * A repeat runs it again: what it does through its agent has keys of the request's, and is not done twice, as long as they are
+ * surely known. Later it is not run any more.
+ */
 function afterPersistence(loop: Loop, patch: ClientPatch, domain: string, { id, answer }: { readonly id: Persisted['id']; readonly answer: Persisted['answer'] & { readonly kind: 'stored' } }): Promise<HandlerResult> | HandlerResult {
-  const of = patch.skipsHandlers === true ? 'none' : loop.handlers.of(domain)
+  const isLate = answer.replayed && loop.clock.wallMs() - answer.updated > limits.handlerRepeatMs
+  const of = isLate || patch.skipsHandlers === true ? 'none' : loop.handlers.of(domain)
   if (of === 'none') return undefined
   const event = { session: patch.caller.session ?? null, user: patch.caller.user, scope: scopeOf(patch, id), id, activeType: answer.activeType, patch: patch.text, ii: answer.ii }
   return Promise.resolve(of).then((handlers) => {
