@@ -68,7 +68,7 @@ export const limits = {
   /** Where a bundle and what gathers behind it hold so many interactions, the next bundle waits for most of as many again ... */
   paceInteractions: 8,
   /** ... but not longer than this. */
-  paceMs: 2,
+  paceMs: 6,
   /** Interactions and bytes that wait for storage in one process; past them: "overloaded". */
   waitingInteractions: 20_000,
   waitingBytes: 64 * 1024 * 1024,
@@ -76,6 +76,9 @@ export const limits = {
   linkPulseMs: 2_000,
   linkBufferBytes: 64 * 1024 * 1024,
   linkHelloMs: 2_000,
+  /** Where so many answers come in one frame, as many requests are waited for, but not longer than this. */
+  linkPaceMessages: 8,
+  linkPaceMs: 3,
   linkRedialMs: 100,
   /** First and longest pause before a put whose outcome is not known, or that failed, is sent again. */
   storageRetryFirstMs: 50,
@@ -208,9 +211,9 @@ export const limits = {
   domainAgentSliceMs: 1_000,
   /** Of messages and timers that are due, it takes what fits into this time in one step. */
   domainAgentTurnsMs: 25,
-  /** Its timers; none is shorter than this. */
+  /** Its timers; none is shorter than this, and neither is the pause between turns that it takes by itself. */
   domainAgentTimers: 10_000,
-  domainAgentTimerMs: 1,
+  domainAgentTimerMs: 2,
   /** Silence after which it gets a heartbeat; it is ended if it has not answered that by the next. */
   domainAgentBeatMs: 5_000,
   /** Its connections, and characters of a connection's id. */
@@ -219,12 +222,12 @@ export const limits = {
   /** What may come out of one step of it. Its messages go on at a pace, so many and so many characters at once; meanwhile it has no turn. */
   domainAgentOutCharacters: 4 * 1024 * 1024,
   domainAgentPaceMs: 50,
-  domainAgentPaceMessages: 200,
-  domainAgentPaceCharacters: 1024 * 1024,
+  domainAgentPaceMessages: 100,
+  domainAgentPaceCharacters: 256 * 1024,
   /** One of its messages; messages, and their characters, that wait for it: past them it is ended. */
   domainAgentMessageCharacters: 1024 * 1024,
   domainAgentMessagesWaiting: 20_000,
-  domainAgentCharactersWaiting: 32 * 1024 * 1024,
+  domainAgentCharactersWaiting: 8 * 1024 * 1024,
   /** States by which it knows of each session what it was told. */
   domainAgentChildStates: 256,
   /** What it is told of sessions waits so long for its top level to be done, once it is ready. */
@@ -300,6 +303,7 @@ assert(limits.mintedKeyWindowMs > 2 * limits.requestDeadlineMs, 'a minted key mu
 assert(limits.handlerRepeatMs + limits.handlerAnswerMs < limits.keyWindowMs, 'what a repeated handler does must be known by its keys')
 assert(limits.mintedKeyWindowMs <= limits.keyWindowMs, 'a minted key needs no longer window than a client key')
 assert(limits.requestsOpen > limits.waitingInteractions, 'reads must not starve while writes wait for storage')
+assert(limits.linkPaceMs < limits.paceMs, 'a bundle must not close just before the frame with its requests comes')
 assert(limits.bodyBytes <= limits.bundleBytes, 'any patch must fit into a bundle')
 assert(limits.bundleBytes <= limits.waitingBytes, 'a full bundle must be allowed to wait')
 assert(limits.bodyBytes <= limits.stateBytes, 'a whole body must fit into a state')

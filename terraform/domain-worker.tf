@@ -1,5 +1,6 @@
 # Tenants' code, one sandbox a domain. It has no rights and no way out; when it dies, handlers answer 504 and patches of
-# domains with a pre-persistence handler wait for the next instance.
+# domains with a pre-persistence handler wait for the next instance. Of several instances each would run every domain agent:
+# one that is larger, then, where domains have agents.
 
 resource "google_cloud_run_v2_service" "domain_worker" {
   name     = "domain-worker"

@@ -163,7 +163,7 @@ async function runAgentPatch(parts: AgentGroundParts, patch: AgentPatch): Promis
   return { ...base, effect: undefined, refusal: { type, code: effect.code } }
 }
 
-function send(parts: AgentGroundParts, { session, scope, host }: AgentPatch, ops: Op[], key: string): Promise<LoopAnswer> {
+function send(parts: AgentGroundParts, { session, scope, host }: AgentPatch, ops: readonly Op[], key: string): Promise<LoopAnswer> {
   const text = JSON.stringify(ops)
   return runPatch(parts.loop, {
     caller: { user: session.user, domain: session.domain, session: session.session },
@@ -206,7 +206,7 @@ async function uploadAgain(parts: AgentGroundParts, patch: AgentPatch, of: { rea
   const done = await send(parts, { ...patch, scope }, ops, `${of.key} upload`)
   if (done.answer.kind !== 'stored') return undefined
   if (of.created.name !== undefined) await nameUpload(parts, patch, scope.id, of.created.name, `${of.key} name`)
-  const address = await parts.uploads.uploadAddress({ name: uploadName({ state: scope.id, object }), type, baseUrl: baseUrl(parts.publicUrl, patch.host) })
+  const address = await parts.uploads.uploadAddress({ name: uploadName({ state: scope.id, object }), type, baseUrl: baseUrl(parts.publicUrl, patch.host), isBare: true })
   return address.kind === 'signed' ? address.url : undefined
 }
 

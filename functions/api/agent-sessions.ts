@@ -7,20 +7,22 @@
  * I2. A session is answered when its record is stored.
  */
 import { randomUUID } from 'node:crypto'
-import type { StateId } from '#shared/ids.ts'
+import type { InteractionIndex, StateId } from '#shared/ids.ts'
 import { parseStateId } from '#shared/ids.ts'
 import type { Json } from '#shared/json.ts'
 import type { Op } from '#shared/patch/op.ts'
 import type { AgentGreeting, AgentSession, BeginAnswer, ResumeAnswer } from '#shared/ports/agent-ground.ts'
-import type { PatchAnswer, StateCluster } from '#shared/ports/state-cluster.ts'
-import { agentOpeningOps, browserOps, browserUser, credentialOf, resumableUser } from '#shared/sessions/agent-records.ts'
+import type { Creation, PatchAnswer, StateCluster } from '#shared/ports/state-cluster.ts'
+import { USERS, agentOpeningOps, browserOps, browserUser, credentialOf, resumableUser, userOps } from '#shared/sessions/agent-records.ts'
 import type { AgentKeeping } from './agent-keeping.ts'
 import type { AgentTokens } from './agent-tokens.ts'
+import { UNNAMED } from './client-patch.ts'
 import type { SessionIndex } from './domains/session-index.ts'
 import type { EffectIds } from './effect-ids.ts'
 import { mintKey } from './keys.ts'
 import { TOMBSTONE } from './names.ts'
 import type { WallClock } from './parts.ts'
+import type { Party } from './party.ts'
 import type { Loop } from './request-loop.ts'
 import type { SessionClosing } from './session-closing.ts'
 
@@ -33,6 +35,8 @@ export type AgentSessionsParts = {
   readonly keeping: AgentKeeping
   readonly index: SessionIndex
   readonly clock: WallClock
+  /** Where users are recorded; undefined: nowhere. */
+  readonly adminDomain: string | undefined
 }
 
 export class AgentSessions {
@@ -47,14 +51,16 @@ export class AgentSessions {
     const known = token === undefined ? await this.#parts.loop.names.read(browser) : undefined
     if (known?.kind === 'unavailable') return { kind: 'unavailable' }
     const before = browserUser(known?.view, sid)
-    const answer = before === undefined ? await this.#parts.tokens.userOf(token, domain) : { kind: 'user' as const, ...before }
+    const answer = before === undefined ? await this.#parts.tokens.userOf(token, domain) : { kind: 'user' as const, subject: undefined, ...before }
     if (answer.kind !== 'user') return answer
-    const { user, provider, info } = answer
+    const { user, provider, info, subject } = answer
     const session: AgentSession = { user, provider, info, domain, session: randomUUID() as StateId }
     if (token === 'anonymous-ephemeral') return { kind: 'new', session, isSaved: false }
     const opening = agentOpeningOps({ ...session, sid, openedMs: this.#parts.clock.wallMs() })
-    const stored = await Promise.all([this.#store(session.session, session, opening), ...(before === undefined ? [this.#store(browser, session, browserOps(session, sid))] : [])])
-    if (stored.some(({ kind }) => kind !== 'stored')) return { kind: 'unavailable' }
+    const writes = [this.#store({ id: session.session, of: session, ops: opening })]
+    if (before === undefined) writes.push(this.#store({ id: browser, of: session, ops: browserOps(session, sid) }))
+    if (subject !== undefined) writes.push(this.#recordUser(user, { provider, subject }))
+    if ((await Promise.all(writes)).some((kind) => kind !== 'stored')) return { kind: 'unavailable' }
     this.#parts.loop.mirroring.behind(domain, session.session, true)
     await this.#parts.index.opened(session)
     return { kind: 'new', session, isSaved: true }
@@ -82,20 +88,34 @@ export class AgentSessions {
     else if (marked.kind === 'none') await closing.patchEntries(session, farewell)
   }
 
-  #store(id: StateId, of: AgentSession, ops: Op[]): Promise<PatchAnswer> {
-    return this.#parts.cluster.patch({
+  /** Once: one that was there before stays as it is. */
+  async #recordUser(user: string, of: { readonly provider: string; readonly subject: string }): Promise<PatchAnswer['kind']> {
+    const { adminDomain: domain, loop } = this.#parts
+    if (domain === undefined) return 'stored'
+    const id = user as StateId
+    const kind = await this.#store({ id, of: { user: USERS, domain }, ops: userOps(of), creation: UNNAMED, expected: 1 as InteractionIndex })
+    if (kind === 'out-of-sync') return 'stored'
+    loop.mirroring.behind(domain, id, true)
+    return kind
+  }
+
+  async #store({ id, of, ops, creation = TOMBSTONE, expected }: Stored): Promise<PatchAnswer['kind']> {
+    const answer = await this.#parts.cluster.patch({
       id,
       ops,
       text: JSON.stringify(ops),
       user: of.user,
       domain: of.domain,
       authority: 'system',
-      creation: TOMBSTONE,
+      creation,
       key: mintKey(),
       bodyDigest: '',
-      expected: undefined,
+      expected,
       returnState: false,
       lenient: false,
     })
+    return answer.kind
   }
 }
+
+type Stored = { readonly id: StateId; readonly of: Party; readonly ops: Op[]; readonly creation?: Creation; readonly expected?: InteractionIndex }

@@ -25,7 +25,8 @@ export const ANONYMOUS_INFO: UserInfo = { name: 'anonymous', picture: null }
 
 /** `key`: PEM of the RSA key that log-ins encrypt for. */
 export type EncryptedTokens = { readonly key: string; readonly exchange: CodeExchange }
-export type TokenAnswer = ({ readonly kind: 'user' } & AgentUser) | { readonly kind: 'refused' } | { readonly kind: 'unavailable' }
+/** `subject`: what the provider calls the user. */
+export type TokenAnswer = ({ readonly kind: 'user'; readonly subject: string } & AgentUser) | { readonly kind: 'refused' } | { readonly kind: 'unavailable' }
 
 type Code = { readonly domain: string; readonly provider: string; readonly code: string }
 
@@ -42,7 +43,10 @@ export class AgentTokens {
   }
 
   async userOf(token: string | undefined, domain: string): Promise<TokenAnswer> {
-    if (token === undefined || token.length < TOKEN_CHARACTERS) return { kind: 'user', user: randomUUID(), provider: 'anonymous', info: ANONYMOUS_INFO }
+    if (token === undefined || token.length < TOKEN_CHARACTERS) {
+      const user = randomUUID()
+      return { kind: 'user', user, subject: user, provider: 'anonymous', info: ANONYMOUS_INFO }
+    }
     if (token.length > LONGEST_TOKEN_CHARACTERS) return { kind: 'refused' }
     if (!token.includes(',')) return this.#verified(token, undefined)
     const code = this.#key === undefined ? undefined : decrypted(token, this.#key)
@@ -54,7 +58,8 @@ export class AgentTokens {
   async #verified(idToken: string, provider: string | undefined): Promise<TokenAnswer> {
     const answer = await this.#idTokens.verify(idToken)
     if (answer.kind !== 'verified') return { kind: answer.kind }
-    return { kind: 'user', user: userIdOf(answer.issuer, answer.subject), provider: provider ?? answer.issuer, info: infoOf(idToken) }
+    const { issuer, subject } = answer
+    return { kind: 'user', user: userIdOf(issuer, subject), subject, provider: provider ?? issuer, info: infoOf(idToken) }
   }
 }
 

@@ -140,7 +140,7 @@ export function createApi(parts: ApiParts): Api {
   const sessions = new Sessions({ cluster, loop, names, bearers, idTokens, open, hub, closing, index: sessionIndex, origins, clock, log, bearerOf: gate.bearerOf })
   const admins = new AgentAdmins({ registry, openDomains: settings.openDomains })
   const keeping = new AgentKeeping({ cluster, names, effectIds })
-  const agentSessions = new AgentSessions({ cluster, loop, tokens: new AgentTokens({ idTokens, encrypted: parts.encryptedTokens }), effectIds, closing, keeping, index: sessionIndex, clock })
+  const agentSessions = new AgentSessions({ cluster, loop, tokens: new AgentTokens({ idTokens, encrypted: parts.encryptedTokens }), effectIds, closing, keeping, index: sessionIndex, clock, adminDomain: settings.adminDomain })
   const agentDoor = { sessions: agentSessions, keeping, admins, index: sessionIndex, openDomains: settings.openDomains, publicUrl: settings.publicUrl }
   const agentQueries = new AgentQueries({ queries, database, registry, rebuilds, adminDomain: settings.adminDomain, openDomains: settings.openDomains })
   const ground = agentGround({ cluster, loop, reading, authorizer, ids, effectIds, queries: agentQueries, inForce, uploads, origins, ...agentDoor })

@@ -18,7 +18,7 @@ export type AgentConnectionOptions = {
   readonly secret: string
   readonly tell: (text: string) => void
   readonly onOpen: (connection: AgentConnection) => void
-  readonly onRefused: (connection: AgentConnection) => void
+  readonly onRefused: () => void
   /** The door has cut it: its session has failed. */
   readonly onCut: () => void
 }
@@ -33,6 +33,8 @@ export class AgentConnection implements DoorTransport {
   /** How an update of its own domain's states begins. */
   readonly #ownUpdate: string
   #events: DoorEvents | undefined
+  /** Of the handshake. */
+  #session: string | undefined
   #isOpen = false
   #isOver = false
 
@@ -44,6 +46,11 @@ export class AgentConnection implements DoorTransport {
 
   get name(): string {
     return this.#options.name
+  }
+
+  /** Undefined: its handshake is not done. */
+  get session(): string | undefined {
+    return this.#session
   }
 
   get origin(): string {
@@ -70,7 +77,9 @@ export class AgentConnection implements DoorTransport {
     this.#options.tell(this.addressed(this.#isOpen ? this.#asItCallsItself(text) : text))
     if (this.#isOpen) return
     this.#isOpen = true
-    if (text.startsWith('{"error"')) this.#options.onRefused(this)
+    const { session } = JSON.parse(text) as { readonly session?: string }
+    this.#session = session
+    if (session === undefined) this.#options.onRefused()
     else this.#options.onOpen(this)
   }
 

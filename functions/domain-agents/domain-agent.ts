@@ -35,6 +35,9 @@ export type DomainAgentParts = {
   readonly userOf: (session: string) => string | undefined
 }
 
+/** A script has no face. */
+const NAMELESS = { name: null, picture: null } as const
+
 type Life = {
   readonly running: RunningAgent
   readonly sinceMs: number
@@ -163,7 +166,7 @@ export class DomainAgent {
   begin(domain: string): BeginAnswer {
     const life = this.#life
     if (life === undefined) return { kind: 'refused' }
-    const session: AgentSession = { user: this.module.domain, provider: 'core', domain, session: randomUUID() as StateId }
+    const session: AgentSession = { user: this.module.domain, provider: 'core', info: NAMELESS, domain, session: randomUUID() as StateId }
     life.sessions.set(session.session, session)
     return { kind: 'new', session, isSaved: false }
   }
@@ -200,6 +203,7 @@ export class DomainAgent {
       secret: randomBytes(16).toString('hex'),
       tell: (text) => life.running.tell(text),
       onOpen: () => {
+        this.#dropOlder(life, connection)
         if (isMain) this.#isReady(life, connection)
       },
       onRefused: () => {
@@ -210,6 +214,16 @@ export class DomainAgent {
     life.connections.set(name, connection)
     this.#parts.greets(connection.sid, this)
     if (!connection.begin(this.#parts.door, typeof session === 'string' ? session : undefined)) this.#fail(life, 'too many connections')
+  }
+
+  /** A session that goes on over a new connection has left the one before. */
+  #dropOlder(life: Life, { name, session }: AgentConnection): void {
+    for (const older of life.connections.values()) {
+      if (older.session !== session || older.name === name) continue
+      life.connections.delete(older.name)
+      this.#parts.greets(older.sid, undefined)
+      older.end()
+    }
   }
 
   #fail(life: Life, reason: string): void {

@@ -21,23 +21,23 @@ export type AgentRecord =
   | { readonly kind: 'too-large' }
   | { readonly kind: 'exit'; readonly code: number }
 
-/** `dueMs`: when the next turn is of use; undefined: when there is a message. */
-export type AgentOut = { readonly dueMs: number | undefined; readonly records: readonly AgentRecord[] }
+/** `dueMs`: when the next turn is of use; undefined: when there is a message. `hasUnheard`: messages that it was given wait for that. */
+export type AgentOut = { readonly dueMs: number | undefined; readonly records: readonly AgentRecord[]; readonly hasUnheard: boolean }
 
 /** Undefined: not what agent-world.ts writes, so a tenant wrote it. */
 export function readAgentOut(text: string): AgentOut | undefined {
-  if (text.length > limits.domainAgentOutCharacters) return { dueMs: undefined, records: [{ kind: 'too-large' }] }
+  if (text.length > limits.domainAgentOutCharacters) return { dueMs: undefined, records: [{ kind: 'too-large' }], hasUnheard: false }
   const answer = parsed(text)
   if (!Array.isArray(answer)) return undefined
-  const [due, items] = answer as unknown[]
-  if (typeof due !== 'number' || !Number.isFinite(due) || !Array.isArray(items)) return undefined
+  const [due, items, unheard] = answer as unknown[]
+  if (typeof due !== 'number' || !Number.isFinite(due) || !Array.isArray(items) || typeof unheard !== 'number') return undefined
   const records: AgentRecord[] = []
   for (const item of items as unknown[]) {
     const record = Array.isArray(item) ? readRecord(item as unknown[]) : undefined
     if (record === undefined) return undefined
     records.push(record)
   }
-  return { dueMs: due < 0 ? undefined : Math.min(due, 2 ** 31 - 1), records }
+  return { dueMs: due < 0 ? undefined : Math.min(due, 2 ** 31 - 1), records, hasUnheard: unheard > 0 }
 }
 
 function readRecord(item: readonly unknown[]): AgentRecord | undefined {

@@ -31,6 +31,8 @@ export class AgentLine {
   #logged = 0
   #loggedMs = 0
   #isDue = false
+  /** What it was given last waits in its sandbox: it gets no more before that is heard. */
+  #hasUnheard = false
   #timer: NodeJS.Timeout | undefined
   /** It has said something: from now on it answers heartbeats. */
   #hasSpoken = false
@@ -47,7 +49,7 @@ export class AgentLine {
   }
 
   get hasWork(): boolean {
-    return this.#outbox.length === 0 && (this.#isDue || this.#inbox.length > 0)
+    return this.#outbox.length === 0 && (this.#isDue || (this.#inbox.length > 0 && !this.#hasUnheard))
   }
 
   get isSettled(): boolean {
@@ -78,7 +80,7 @@ export class AgentLine {
   take(): JsonText {
     let characters = 0
     let count = 0
-    for (const text of this.#inbox) {
+    for (const text of this.#hasUnheard ? [] : this.#inbox) {
       if (count > 0 && characters + text.length > limits.stepCharacters) break
       characters += text.length
       count += 1
@@ -95,6 +97,7 @@ export class AgentLine {
     const out = readAgentOut(text)
     if (out === undefined) return { kind: 'failed', message: 'Error: the sandbox has broken', inPromise: false, line: undefined, column: undefined }
     this.#due(out.dueMs)
+    this.#hasUnheard = out.hasUnheard
     const lines: string[] = []
     let end: AgentEnd | undefined
     for (const record of out.records) {
@@ -171,8 +174,8 @@ export class AgentLine {
 
   #due(ms: number | undefined): void {
     clearTimeout(this.#timer)
-    this.#isDue = ms === 0
-    this.#timer = ms === undefined || ms === 0 ? undefined : setTimeout(() => this.#isNowDue(), ms).unref()
+    this.#isDue = false
+    this.#timer = ms === undefined ? undefined : setTimeout(() => this.#isNowDue(), Math.max(limits.domainAgentTimerMs, ms)).unref()
   }
 
   #isNowDue(): void {

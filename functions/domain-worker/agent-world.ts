@@ -21,7 +21,7 @@ export type AgentWorld = {
   deliver(text: string): void
   /** Takes one message, or runs one timer, and says whether there is more. Continue with pending jobs. */
   turn(): boolean
-  /** JSON: [ms until the next turn is of use, or -1, records (agent-bridge.ts)]. */
+  /** JSON: [ms until the next turn is of use, or -1, records (agent-bridge.ts), messages that wait]. */
   collect(): string
   /** Takes the evaluation of the script: a promise of its exports, which `bind` of world.ts gets. */
   evaluating(evaluation: unknown, bind: (exports: Record<string, unknown>) => string): void
@@ -48,6 +48,8 @@ export function makeAgentWorld(bounds: AgentWorldBounds, token: string, entropy:
   const listeners = new Set<Listener>()
   let inbox: unknown[] = []
   let read = 0
+  /** Messages and timers take turns: neither keeps the other waiting for ever. */
+  let wasMessage = false
   let out = ''
   let logged = 0
   let isOver = false
@@ -306,21 +308,24 @@ export function makeAgentWorld(bounds: AgentWorldBounds, token: string, entropy:
     },
     turn() {
       if (isOver) return false
-      if (read < inbox.length) {
+      const timer = next()
+      const isDue = timer !== undefined && timer.due <= now()
+      if (read < inbox.length && !(isDue && wasMessage)) {
+        wasMessage = true
         const message = inbox[read]
         // What it was may be large, and is the script's from here on.
         inbox[read] = undefined
         read += 1
         hear(message)
       } else {
-        const timer = next()
-        if (timer !== undefined && timer.due <= now()) ring(timer)
+        wasMessage = false
+        if (isDue) ring(timer)
       }
       return !isOver && (read < inbox.length || (next()?.due ?? Infinity) <= now())
     },
     collect() {
       const due = read < inbox.length ? 0 : (next()?.due ?? -1)
-      const text = `[${due <= 0 ? due : Math.max(0, due - now())},[${out}]]`
+      const text = `[${due <= 0 ? due : Math.max(0, due - now())},[${out}],${inbox.length - read}]`
       out = ''
       logged = 0
       return text

@@ -163,7 +163,7 @@ export class Gateway {
     const isOurs = kept.end === undefined && (kept.by === undefined || kept.by === this.#process)
     if (present !== undefined && isOurs) {
       if (present.isWithinReach) return this.#begin(connection, present, this.#ground.deployment)
-      present.fail('the client has missed too much')
+      await present.lose('the client has missed too much')
       return 'raced'
     }
     present?.stop()

@@ -46,7 +46,7 @@ export async function perform(asker: Asker, { si, scope, ops, ask }: Interaction
   const { ground, session, host } = asker
   // Begun together: each takes a write of its own, which are stored at once.
   const opening = ask?.kind === 'subscription' ? open(asker, ask, earlier) : undefined
-  const stored = await patiently(() => ground.patch({ session, scope, ops: structuredClone(ops), si, host }), () => asker.isOver())
+  const stored = await patiently(() => ground.patch({ session, scope, ops, si, host }), () => asker.isOver())
   const opened = await opening
   if (stored.kind !== 'stored') return failed(asker, si, stored.reason)
   if (opened !== undefined) return answerOpened(asker, si, stored, opened)

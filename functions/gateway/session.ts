@@ -53,7 +53,8 @@ export type SessionParts = {
 /** `kept`: as this process has it now. */
 export type SessionOf = { readonly session: AgentSession; readonly isSaved: boolean; readonly kept: Pick<Kept, 'version' | 'ack' | 'subscriptions'> }
 
-type Answer = { readonly si: number; readonly text: string; readonly epoch: number }
+/** `begins`: what is followed from this answer on. */
+type Answer = { readonly si: number; readonly text: string; readonly epoch: number; readonly begins: Subscription | undefined }
 
 export class Session implements Outlet {
   readonly of: AgentSession
@@ -96,7 +97,12 @@ export class Session implements Outlet {
         this.#leave(undefined)
       },
     })
-    for (const each of kept.subscriptions) this.#subscriptions.set(subscriptionKey(each), new Subscription(each, parts.topics, this))
+    for (const each of kept.subscriptions) {
+      const subscription = new Subscription(each, parts.topics, this)
+      this.#subscriptions.set(subscriptionKey(each), subscription)
+      // Others begin when the client has sent their message again, and is answered.
+      if (each.si <= kept.ack) void subscription.begin()
+    }
   }
 
   get isEnded(): boolean {
@@ -127,6 +133,7 @@ export class Session implements Outlet {
     this.#link?.abandon()
     this.#release()
     for (const subscription of this.#subscriptions.values()) subscription.rewind()
+    for (const { begins } of this.#answers) begins?.hold()
     this.#link = link
     this.#host = link.host
     this.detachedMs = undefined
@@ -175,8 +182,13 @@ export class Session implements Outlet {
     const earlier = this.#earlier(interaction, user)
     this.#open += 1
     const { key } = interaction.scope
+    let begins: Subscription | undefined
+    const follow = async (label: string, id: StateId, view: StateView | undefined): Promise<boolean> => {
+      begins = await this.#follow(si, label, id, view)
+      return begins !== undefined
+    }
     const done = (this.#chains.get(key) ?? Promise.resolve())
-      .then(() => perform(this.#asker(), interaction, earlier))
+      .then(() => perform({ ...this.#asker(), follow }, interaction, earlier))
       .catch((error: unknown) => {
         this.#parts.log.error({ err: error, session: this.of.session, si }, "an agent's message failed unexpectedly")
         return errorText(si)
@@ -184,7 +196,7 @@ export class Session implements Outlet {
       .then((text) => {
         this.#open -= 1
         if (this.#chains.get(key) === done) this.#chains.delete(key)
-        this.#answer(si, text)
+        this.#answer(si, text, begins)
       })
     this.#chains.set(key, done)
     writes.note([key, user], done)
@@ -196,7 +208,7 @@ export class Session implements Outlet {
     return this.#parts.writes.before(ask.kind === 'subscription' ? ask.scope.key : user)
   }
 
-  #asker(): Asker {
+  #asker(): Omit<Asker, 'follow'> {
     const { ground, log } = this.#parts
     return {
       ground,
@@ -204,7 +216,6 @@ export class Session implements Outlet {
       host: this.#link?.host ?? this.#host,
       isOver: () => this.#isEnded,
       echoed: (id, ii) => this.#echoed(id, ii),
-      follow: (label, id, view) => this.#follow(label, id, view),
       log: (reason, si) => log.info({ session: this.of.session, si, reason }, "an agent's message was refused"),
     }
   }
@@ -213,18 +224,23 @@ export class Session implements Outlet {
     for (const subscription of this.#subscriptions.values()) if (subscription.of.id === id) await subscription.reached(ii)
   }
 
-  async #follow(label: string, id: StateId, view: StateView | undefined): Promise<boolean> {
-    const of: KeptSubscription = { id, label, owner: view?.owner ?? this.of.user, domain: view?.domain ?? this.of.domain, ii: view?.ii ?? 0 }
+  /** Undefined: there are too many. */
+  async #follow(si: number, label: string, id: StateId, view: StateView | undefined): Promise<Subscription | undefined> {
+    const of: KeptSubscription = { id, label, owner: view?.owner ?? this.of.user, domain: view?.domain ?? this.of.domain, ii: view?.ii ?? 0, si }
     const key = subscriptionKey(of)
-    if (this.#isEnded || this.#subscriptions.has(key)) return true
-    if (this.#subscriptions.size >= limits.agentSubscriptions) return false
+    const present = this.#subscriptions.get(key)
+    if (present !== undefined) return present
+    if (this.#subscriptions.size >= limits.agentSubscriptions) return undefined
     const subscription = new Subscription(of, this.#parts.topics, this)
+    if (this.#isEnded) {
+      subscription.end()
+      return subscription
+    }
     this.#subscriptions.set(key, subscription)
-    subscription.pump()
-    if ((await this.#keeping.write({ subscriptions: [of] })) !== 'full') return true
+    if ((await this.#keeping.write({ subscriptions: [of] })) !== 'full') return subscription
     subscription.end()
     this.#subscriptions.delete(key)
-    return false
+    return undefined
   }
 
   /** The rules of a domain have changed: what may not be followed any more ends. */
@@ -248,9 +264,9 @@ export class Session implements Outlet {
     this.#link?.send(text)
   }
 
-  #answer(si: number, text: string): void {
+  #answer(si: number, text: string, begins?: Subscription): void {
     if (this.#isEnded) return
-    this.#answers.push({ si, text, epoch: this.#epoch })
+    this.#answers.push({ si, text, epoch: this.#epoch, begins })
     this.#epoch += 1
     this.#answerBytes += text.length
     if (this.#answerBytes > limits.agentAnswerBytes) return this.fail('too many answers without an acknowledgement')
@@ -258,10 +274,24 @@ export class Session implements Outlet {
   }
 
   #flush(): void {
-    while (this.#link !== undefined && !this.#isReplaying && this.#sent < this.#answers.length) {
+    const link = this.#link
+    while (link !== undefined && this.#link === link && !this.#isReplaying && this.#sent < this.#answers.length) {
+      const { text, begins } = this.#answers[this.#sent]!
       this.#sent += 1
-      this.#link.send(this.#answers[this.#sent - 1]!.text)
+      link.send(text)
+      const caughtUp = begins?.begin()
+      if (caughtUp !== undefined) this.#flushAfter(caughtUp, link)
     }
+  }
+
+  /** Answers that come next may be of interactions whose updates have not been sent yet. */
+  #flushAfter(caughtUp: Promise<void>, link: Link): void {
+    this.#isReplaying = true
+    void caughtUp.then(() => {
+      if (this.#link !== link) return
+      this.#isReplaying = false
+      this.#flush()
+    })
   }
 
   #acknowledge(si: number): void {
@@ -308,11 +338,17 @@ export class Session implements Outlet {
 
   // --- The end -----------------------------------------------------------------------------------
 
-  /** It cannot go on: its client has to begin anew, and learns that from whichever process it comes to. */
   fail(reason: string): void {
+    void this.lose(reason)
+  }
+
+  /** It cannot go on: its client has to begin anew, and learns that from whichever process it comes to. Resolves when all know. */
+  async lose(reason: string): Promise<void> {
     if (this.#isEnded) return
-    void this.#keeping.write({ end: 'lost' }).then(() => this.#keeping.stop())
+    const known = this.#keeping.write({ end: 'lost' })
     this.#leave(reason)?.cut()
+    await known
+    this.#keeping.stop()
   }
 
   end(info: Json): void {

@@ -5,6 +5,8 @@
  *
  * I1. Updates are sent in order of their index, without gap.
  * I2. `#floor` and everything from it on is sent again after a break: the client has said nothing that proves it has them.
+ * I3. Nothing is sent before the answer to the message that asked for it, after a break neither: watchers of published clients
+ *     would not be called with it.
  */
 import { limits } from '#shared/limits.ts'
 import type { KeptSubscription } from '#shared/ports/agent-ground.ts'
@@ -40,6 +42,7 @@ export class Subscription {
   /** Since the last break nothing was sent: what there is may be too much. */
   #isRewound = true
   #runs: Run[] = []
+  #isHeld = true
   #isReading = false
   #failures = 0
   #waiting: { readonly ii: number; readonly resolve: () => void }[] = []
@@ -55,10 +58,21 @@ export class Subscription {
     this.#topic = topics.listen(of.id, this.#onMore)
   }
 
+  /** Until its answer is sent. */
+  hold(): void {
+    this.#isHeld = true
+  }
+
+  /** Its answer is sent. Resolves when what is known now was sent. */
+  begin(): Promise<void> | undefined {
+    this.#isHeld = false
+    return this.caughtUp()
+  }
+
   /** Sends what there is. */
   pump(): void {
     if (this.#isRewound && !this.isWithinReach) return this.#outlet.fail('the client has missed too much')
-    while (this.#outlet.isOpen && !this.#isReading && !this.#isEnded && this.#next <= this.#topic.last) {
+    while (this.#outlet.isOpen && !this.#isHeld && !this.#isReading && !this.#isEnded && this.#next <= this.#topic.last) {
       const ii = this.#next
       const text = this.#topic.atHand(ii)
       if (typeof text === 'string') this.#send(ii, text)
@@ -69,7 +83,7 @@ export class Subscription {
 
   /** Resolves when interaction `ii` was sent, or cannot be now: the connection has ended. */
   reached(ii: number): Promise<void> | undefined {
-    if (this.#next > ii || this.#isEnded || !this.#outlet.isOpen) return undefined
+    if (this.#next > ii || this.#isHeld || this.#isEnded || !this.#outlet.isOpen) return undefined
     return new Promise((resolve) => {
       const timer = setTimeout(() => finish(), limits.agentEchoMs)
       const finish = (): void => {
@@ -140,7 +154,7 @@ export class Subscription {
         if (found === undefined) await this.#pause()
         this.#isReading = false
         // A new connection may have begun from further back meanwhile.
-        if (found !== undefined && this.#next === ii && !this.#isEnded && this.#outlet.isOpen) this.#send(ii, found)
+        if (found !== undefined && this.#next === ii && !this.#isHeld && !this.#isEnded && this.#outlet.isOpen) this.#send(ii, found)
         this.pump()
       })
       .catch(() => this.#outlet.fail('an update could not be sent'))

@@ -22,8 +22,11 @@ export type AgentSession = AgentUser & { readonly session: StateId; readonly dom
 /** First message of a connection. `sid`: the secret of the browser. */
 export type AgentGreeting = { readonly domain: string; readonly sid: string }
 
-/** What a session follows, under the scope that its client named. `ii`: everything up to there has been taken, or was in the state that the client began with. */
-export type KeptSubscription = { readonly id: StateId; readonly label: string; readonly owner: string; readonly domain: string; readonly ii: number }
+/**
+ * What a session follows, under the scope that its client named. `ii`: everything up to there has been taken, or was in the
+ * state that the client began with. `si`: the message that asked for it.
+ */
+export type KeptSubscription = { readonly id: StateId; readonly label: string; readonly owner: string; readonly domain: string; readonly ii: number; readonly si: number }
 
 /** What is kept of a session where every process can reach it. */
 export type Kept = {
@@ -81,8 +84,8 @@ export type AgentPatch = {
   readonly session: AgentSession
   /** A name is the session's own. */
   readonly scope: AgentScope
-  /** In lenient form; they belong to the platform from the call on. */
-  readonly ops: Op[]
+  /** In lenient form. Nobody changes them: the same is sent again where nobody knows what was done. */
+  readonly ops: readonly Op[]
   /** Index of the message in its session: the same message is applied once. */
   readonly si: number
   /** Where the client reached us. */

@@ -51,8 +51,11 @@ export type StoreOutcome =
   | { readonly kind: 'unknown'; readonly reason: string }
 
 export interface Uploads {
-  /** `type`: a media type, `isMediaType`. `baseUrl`: what addresses of our own begin with, for storage that we serve ourselves. */
-  uploadAddress(of: { readonly name: UploadName; readonly type: string; readonly baseUrl: string }): Promise<UploadAddress | Failed>
+  /**
+   * `type`: a media type, `isMediaType`. `baseUrl`: what addresses of our own begin with, for storage that we serve ourselves.
+   * `isBare`: for clients that send nothing but the type along; storage may then bound neither length nor a second PUT by the address.
+   */
+  uploadAddress(of: { readonly name: UploadName; readonly type: string; readonly baseUrl: string; readonly isBare?: boolean }): Promise<UploadAddress | Failed>
   /** `disposition`: the Content-Disposition that it is served with. */
   downloadAddress(of: { readonly name: UploadName; readonly disposition: string; readonly baseUrl: string }): Promise<DownloadAddress | Failed>
   /** Whether it exists, and what it is. */

@@ -5,7 +5,8 @@
  *
  *     active_type  application/json;type=session        active  {"session_credential", "user_id", "provider", "sid_encrypted_info", "opened": ms}
  *     active_type  application/json;type=browser        active  {"user_id", "provider", "sid_encrypted_info"}
- *     active_type  application/json;type=kept-session   active  {"by", "ack", "subscriptions": {"ID LABEL": {"owner", "domain", "ii"}}, "end"?}
+ *     active_type  application/json;type=user           active  {"provider_id", "provider"}, of the admin domain, for its tables
+ *     active_type  application/json;type=kept-session   active  {"by", "ack", "subscriptions": {"ID LABEL": {"owner", "domain", "ii", "si"}}, "end"?}
  */
 import { createCipheriv, createDecipheriv, hash, hkdfSync, randomBytes } from 'node:crypto'
 import type { Op } from '#shared/patch/op.ts'
@@ -15,6 +16,9 @@ import type { StateView } from '#shared/ports/state-cluster.ts'
 import { SESSION_TYPE } from './session-record.ts'
 
 const BROWSER_TYPE = 'application/json;type=browser'
+const USER_TYPE = 'application/json;type=user'
+/** Whose the records of users are: no user has this id. */
+export const USERS = 'users'
 const KEPT_TYPE = 'application/json;type=kept-session'
 
 const NO_INFO: UserInfo = { name: null, picture: null }
@@ -76,12 +80,20 @@ export function browserUser(view: StateView | undefined, sid: string): AgentUser
   return { user: user!, provider: provider!, info: unsealed(info, sid) }
 }
 
+/** The record of a user, a state of the admin domain: the user's id is the state's. `subject`: what the provider calls the user. */
+export function userOps({ provider, subject }: { readonly provider: string; readonly subject: string }): Op[] {
+  return [
+    { op: 'add', path: ['active_type'], value: USER_TYPE },
+    { op: 'add', path: ['active'], value: { provider_id: subject, provider } },
+  ]
+}
+
 const NOTHING_KEPT: Kept = { version: 0, by: undefined, ack: -1, subscriptions: [], end: undefined }
 
 type KeptActive = {
   readonly by: string
   readonly ack: number
-  readonly subscriptions: { readonly [key: string]: { readonly owner: string; readonly domain: string; readonly ii: number } }
+  readonly subscriptions: { readonly [key: string]: { readonly owner: string; readonly domain: string; readonly ii: number; readonly si: number } }
   readonly end?: 'over' | 'lost'
 }
 
@@ -111,10 +123,14 @@ export function keepOps(version: number, { by, ack, subscriptions = [], dropped 
       : [{ op: 'add', path: ['active', 'by'], value: by }]
   if (version !== 0 && ack !== undefined) ops.push({ op: 'add', path: ['active', 'ack'], value: ack })
   for (const each of subscriptions) {
-    const { owner, domain, ii } = each
-    ops.push({ op: 'add', path: ['active', 'subscriptions', subscriptionKey(each)], value: { owner, domain, ii } })
+    const { owner, domain, ii, si } = each
+    ops.push({ op: 'add', path: ['active', 'subscriptions', subscriptionKey(each)], value: { owner, domain, ii, si } })
   }
-  for (const each of dropped) ops.push({ op: 'remove', path: ['active', 'subscriptions', subscriptionKey(each)] })
+  for (const each of dropped) {
+    const path = ['active', 'subscriptions', subscriptionKey(each)]
+    // Whether it is there or not.
+    ops.push({ op: 'add', path, value: null }, { op: 'remove', path })
+  }
   if (end !== undefined) ops.push({ op: 'add', path: ['active', 'end'], value: end })
   return ops
 }

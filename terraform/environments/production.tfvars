@@ -7,7 +7,7 @@ sizes = {
   state_process = { cpu = "2", memory = "4Gi" }
   api           = { cpu = "2", memory = "2Gi", least = 2, most = 10 }
   gateway       = { cpu = "1", memory = "2Gi", least = 1, most = 4 }
-  domain_worker = { cpu = "2", memory = "4Gi", least = 1, most = 4 }
+  domain_worker = { cpu = "4", memory = "8Gi", least = 1, most = 1 }
   mirror        = { cpu = "1", memory = "1Gi", most = 4 }
 }
 

@@ -7,7 +7,7 @@ sizes = {
   state_process = { cpu = "1", memory = "1Gi" }
   api           = { cpu = "1", memory = "1Gi", least = 1, most = 3 }
   gateway       = { cpu = "1", memory = "1Gi", least = 1, most = 2 }
-  domain_worker = { cpu = "1", memory = "2Gi", least = 1, most = 2 }
+  domain_worker = { cpu = "1", memory = "2Gi", least = 1, most = 1 }
   mirror        = { cpu = "1", memory = "512Mi", most = 2 }
 }
 

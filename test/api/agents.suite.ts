@@ -229,11 +229,10 @@ export function agentsSuite(settings: Readonly<Record<string, string>>): void {
         expect(response.status).toBe(200)
       }
       await Promise.all(Array.from({ length: 10 }, (_, n) => [byRest(n), same.agent.interact('shared', [{ op: 'add', path: ['active', `agent${n}`], value: n }])]).flat())
-      const last = (await same.agent.metadata('shared')).ii as number
-      await eventually(() => expect(seen).toHaveLength(last + 1))
       const lines = await (await fetch(`${server.url}/v1/states/shared/history`, { headers: { Authorization: `Bearer ${rest.token}` } })).text()
       const history = lines.trim().split('\n').map((line) => JSON.parse(line) as { ii: number; patch: { path: string[] }[] })
-      expect(seen.slice(1)).toEqual(history.map(({ ii, patch }) => [ii, patch.map((op) => ({ ...op, path: op.path.slice(1) }))]))
+      const expected = history.map(({ ii, patch }) => [ii, patch.map((op) => ({ ...op, path: op.path.slice(1) }))])
+      await eventually(() => expect(seen.slice(1)).toEqual(expected))
       leave()
       same.leave()
     })
@@ -295,6 +294,31 @@ export function agentsSuite(settings: Readonly<Record<string, string>>): void {
       second.send({ scope: 'resumed', patch: ADD(2), si: 3 })
       expect(await second.next()).toMatchObject({ scope: 'resumed', ii: 2 })
       expect(await second.next()).toEqual({ si: 3, ii: 2 })
+      second.cut()
+    })
+
+    test('nothing of what is followed comes before its answer, nor an answer before its own update, after a break neither', async () => {
+      const first = await open()
+      first.send({ token: null, sid: 'in order' })
+      const { session } = await first.next()
+      first.send({ scope: 'sessions', patch: [{ op: 'add', path: ['active', session], value: { queries: {}, subscriptions: {} } }], si: 0 })
+      first.send({ scope: 'sessions', patch: [{ op: 'add', path: ['active', session, 'subscriptions', 'a'], value: { scope: 'ordered', ii: null } }], si: 1 })
+      const answers = [await first.next(), await first.next()]
+      expect(answers).toMatchObject([{ si: 0, ii: 1 }, { si: 1, ii: 0 }])
+      for (let si = 2; si < 6; si++) first.send({ scope: 'ordered', patch: ADD(si), si })
+      const rest: unknown[] = []
+      for (let si = 2; si < 6; si++) rest.push(await first.next(), await first.next())
+      first.cut()
+      const second = await open()
+      second.send({ token: null, sid: 'in order', session })
+      expect(await second.next()).toMatchObject({ session, ack: 5 })
+      const again: { si?: number; ii: number }[] = []
+      for (let n = 0; n < 10; n++) again.push(await second.next())
+      expect(again.slice(0, 2)).toEqual(answers)
+      const key = (message: unknown): string => JSON.stringify(message)
+      expect(again.slice(2).map(key).toSorted()).toEqual(rest.map(key).toSorted())
+      const at = (isIt: (message: { si?: number; ii: number }) => boolean): number => again.findIndex(isIt)
+      for (let si = 2; si < 6; si++) expect(at((each) => each.si === undefined && each.ii === si - 1)).toBeLessThan(at((each) => each.si === si))
       second.cut()
     })
 

@@ -1,8 +1,8 @@
 /** Domain agents: unmodified scripts of the original's format, and the published client, against the real `npm start`. */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import { execFileSync } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
 import { loadClients, wireTo } from '../support/agents.ts'
-import type { Clients, TestAgent } from '../support/agents.ts'
+import type { Clients, TestAgent, Version } from '../support/agents.ts'
 import { startLocalServer } from '../support/local-server.ts'
 import { eventually, startTestPostgres } from '../support/postgres.ts'
 import type { TestPostgres } from '../support/postgres.ts'
@@ -63,7 +63,7 @@ async function follow(agent: TestAgent, domain: string, name: string): Promise<(
   return () => present
 }
 
-const enter = (domain: string): TestAgent => clients.open('0.9.155', { port: server.port, domain })
+const enter = (domain: string, version: Version = '0.9.155'): TestAgent => clients.open(version, { port: server.port, domain })
 
 describe('a domain agent', () => {
   test('hears of sessions, of what they do, and of their end; what it writes they follow', async () => {
@@ -122,7 +122,7 @@ describe('a domain agent', () => {
         })
       })
     `)
-    const user = enter(domain)
+    const user = enter(domain, '0.9.193')
     const { auth } = await user.agent.environment()
     const mirror = await follow(user, domain, `mirror/${auth.user}`)
     const notes = await user.agent.state('notes')
@@ -290,6 +290,7 @@ describe('a module with an agent and handlers', () => {
         for (const { value } of patch) if (banned.has(value)) throw reject('banned')
       }
       Agent.on('child', (child) => child.on('mutate', ({ scope, patch }) => {
+        if (scope === 'quote') Agent.interact('quoted', [{ op: 'add', path: ['active', 'word'], value: [...banned][0] }], false)
         if (scope === 'ban') Agent.interact('banned', [{ op: 'add', path: ['active', patch[0].value], value: patch[0].value }], false)
       }))
     `)
@@ -300,19 +301,28 @@ describe('a module with an agent and handlers', () => {
     await say('ban', 'fiddlesticks')
     await eventually(() => expect(banned()).toEqual({ fiddlesticks: 'fiddlesticks' }))
     await eventually(async () => expect(await say('notes', 'fiddlesticks').catch(({ error }: { error: string }) => error)).toBe('ERROR PROCESSING MESSAGE'))
-    await say('notes', 'fine')
+    const quoted = await follow(user, domain, 'quoted')
+    await say('quote', 'please')
+    await eventually(() => expect(quoted()).toEqual({ word: 'fiddlesticks' }))
     user.leave()
   })
 })
 
 /** Of the server that this test has started. */
 function domainWorkerOf(): number {
-  const processes = execFileSync('ps', ['-A', '-o', 'pid=,ppid=,args='], { encoding: 'utf8' })
-    .split('\n')
-    .map((line) => /^\s*(\d+)\s+(\d+)\s+(.*)$/.exec(line))
-    .flatMap((found) => (found === null ? [] : [{ pid: Number(found[1]), parent: Number(found[2]), command: found[3]! }]))
-  const servers = processes.filter(({ parent, command }) => parent === process.pid && command.includes('functions/local/index.ts')).map(({ pid }) => pid)
-  return processes.find(({ parent, command }) => servers.includes(parent) && command.includes('functions/domain-worker/index.ts'))!.pid
+  const all = readdirSync('/proc').filter((name) => /^\d+$/.test(name)).flatMap((name) => processOf(Number(name)) ?? [])
+  const servers = all.filter(({ parent, command }) => parent === process.pid && command.includes('functions/local/index.ts')).map(({ pid }) => pid)
+  return all.find(({ parent, command }) => servers.includes(parent) && command.includes('functions/domain-worker/index.ts'))!.pid
+}
+
+function processOf(pid: number): { readonly pid: number; readonly parent: number; readonly command: string } | undefined {
+  try {
+    const parent = Number(readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]!.split(' ')[1])
+    return { pid, parent, command: readFileSync(`/proc/${pid}/cmdline`, 'latin1').replaceAll('\0', ' ') }
+  } catch {
+    // It has ended meanwhile.
+    return undefined
+  }
 }
 
 const SCORES = `postgres:

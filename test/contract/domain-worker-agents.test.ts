@@ -157,11 +157,30 @@ describe('a script', () => {
       const ring = (name) => (...args) => rung.push(name + args.join(''))
       setTimeout(ring('c'), 20); setTimeout(ring('a'), 5, 1, 2); setTimeout(ring('b'), 5); clearTimeout(setTimeout(ring('never'), 1))
       for (let n = 0; n < 500; n++) clearTimeout(setTimeout(ring('never'), 10 + n))
+      const done = Promise.withResolvers()
       let times = 0
-      const every = setInterval(() => { rung.push('e'); if ((times += 1) === 3) clearInterval(every) }, 30)
+      const every = setInterval(() => { rung.push('e'); if ((times += 1) < 3) return; clearInterval(every); setTimeout(done.resolve, 60) }, 30)
       queueMicrotask(ring('micro'))
-      const value = await new Promise((resolve) => setTimeout(() => resolve(rung), 200))`)
+      await done.promise
+      const value = rung`)
     expect(value).toEqual(['micro', 'a12', 'b', 'c', 'e', 'e', 'e'])
+  })
+
+  test('that hears more than it can take at once hears all of it, and its timers ring meanwhile', async () => {
+    const runner = run(`
+      let heard = 0, rung = 0
+      setInterval(() => { rung += 1 }, 5)
+      addEventListener('message', ({ data }) => {
+        if (data?.n === undefined) return
+        heard += 1
+        if (data.n === 0) rung = 0
+        for (const until = Date.now() + 1; Date.now() < until;);
+        if (heard === 200) console.log('heard', heard, data.n, rung > 5)
+      })`)
+    await runner.until(() => runner.handlers !== undefined)
+    for (let n = 0; n < 200; n++) runner.tell({ n })
+    expect(await runner.logged('heard')).toBe('200 199 true')
+    runner.end()
   })
 
   test('clones as structured clones do', async () => {
@@ -230,7 +249,10 @@ describe('bounds of a script', () => {
       const wild = new Runner(moduleOf(`${IMPORT} Agent.on('child', () => { for (;;) {} })`), narrow.client)
       await wild.until(() => wild.said.some(({ si }) => si !== undefined))
       wild.tell({ type: 'open', session: 'A', data: { user: 'ann' } })
-      expect(await narrow.pre('return 1')).toEqual({ kind: 'returned', value: 1, log: [] })
+      // A call waits for its turn for 2 s; on a machine that is that slow, the next one does.
+      let calm = await narrow.pre('return 1')
+      while (calm.kind === 'unavailable') calm = await narrow.pre('return 1')
+      expect(calm).toEqual({ kind: 'returned', value: 1, log: [] })
       expect(await wild.ended).toEqual({ kind: 'exceeded', what: 'time' })
     } finally {
       await narrow.close()

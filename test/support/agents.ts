@@ -137,6 +137,11 @@ function openAgent(generic: Anything, carry: typeof overWebSocket, { port, domai
   }
 }
 
+/** As browsers hand on what comes: all that waits for one message goes on before the next. */
+function inATaskOfItsOwn(handOn: () => void): void {
+  setImmediate(handOn)
+}
+
 function overWebSocket(port: number, domain: string, _sid: string, heard: Anything[]): Carried {
   const webSocket = new WebSocket(`ws://127.0.0.1:${port}/`, { origin: `http://${domain}` })
   const connection: Connection = {
@@ -150,7 +155,7 @@ function overWebSocket(port: number, domain: string, _sid: string, heard: Anythi
   webSocket.on('message', (data) => {
     const text = String(data)
     if (text !== '') heard.push(JSON.parse(text))
-    connection.onmessage?.(text === '' ? null : JSON.parse(text))
+    inATaskOfItsOwn(() => connection.onmessage?.(text === '' ? null : JSON.parse(text)))
   })
   webSocket.on('error', (error) => connection.onerror?.(error))
   webSocket.on('close', (code) => connection.onclose?.({ message: String(code) }))
@@ -169,7 +174,7 @@ function overSocketIo(port: number, domain: string, sid: string, heard: Anything
   socket.on('connect', () => connection.onopen?.())
   socket.on('message', (data: Anything) => {
     if (data !== undefined) heard.push(structuredClone(data))
-    connection.onmessage?.(data)
+    inATaskOfItsOwn(() => connection.onmessage?.(data))
   })
   socket.on('disconnect', (reason) => connection.onclose?.({ message: reason }))
   // Polls come first.

@@ -5,7 +5,8 @@
  * Owns: calls under way. Does not own: the client, the bucket and its CORS rules (Terraform makes both). Talks to: Cloud Storage,
  * and IAM where no key is at hand to sign with.
  *
- * I1. An address to put to creates, once, what is as long as allowed and has the type that was signed: all three are signed headers.
+ * I1. An address to put to creates, once, what is as long as allowed and has the type that was signed: all three are signed headers. A bare
+ *     one creates once as well where the account that signs may create and not delete: Cloud Storage refuses to overwrite then.
  * I2. `close` resolves when no call is under way any more.
  */
 import type { Bucket, Storage } from '@google-cloud/storage'
@@ -45,9 +46,9 @@ export function openUploads({ client, signer = client, bucket: bucketName, limit
     }
   }
   return {
-    async uploadAddress({ name, type }) {
+    async uploadAddress({ name, type, isBare = false }) {
       checked(name)
-      const conditions = { 'x-goog-if-generation-match': '0', 'x-goog-content-length-range': `0,${limitBytes}` }
+      const conditions: Record<string, string> = isBare ? {} : { 'x-goog-if-generation-match': '0', 'x-goog-content-length-range': `0,${limitBytes}` }
       const url = await calls.of(sign(name, { action: 'write', contentType: type, extensionHeaders: conditions }))
       return typeof url === 'string' ? { kind: 'signed', url, headers: { 'Content-Type': type, ...conditions } } : url
     },

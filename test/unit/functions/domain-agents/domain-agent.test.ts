@@ -54,7 +54,7 @@ class Stage {
 
   greet(message: JsonObject, connection: string): void {
     this.life.ears.said(connection, JSON.stringify(message))
-    this.transports.at(-1)!.transport.send(JSON.stringify({ domain: 'a.test', server: 's' }))
+    this.transports.at(-1)!.transport.send(JSON.stringify({ domain: 'a.test', server: 's', session: message['session'] ?? `of ${connection}` }))
   }
 
   stored(ii: number, session = 's'): void {
@@ -149,6 +149,21 @@ describe('connections of a script', () => {
     stage.transports[0]!.transport.send(update)
     stage.transports[0]!.transport.send(update.replace('a.test', 'b.test'))
     expect(stage.life.told.slice(-2).map(({ domain }) => domain)).toEqual([null, 'b.test'])
+  })
+  test('one that goes on with the session of another takes its place', () => {
+    stage.agent.ensure()
+    stage.ready()
+    stage.greet({ token: 'x', domain: null, session: 'of main' }, 'again')
+    expect(stage.transports[1]!.heard).toEqual([{ token: null, sid: stage.transports[1]!.transport.sid, session: 'of main' }])
+    expect(stage.transports.map(({ closed }) => closed)).toEqual([['clean'], []])
+    stage.stored(1)
+    expect(stage.life.told.filter(({ type }) => type !== undefined).map(({ connection }) => connection)).toEqual(['again', 'again'])
+  })
+  test('one to its own domain that is refused ends the script', () => {
+    stage.agent.ensure()
+    stage.life.ears.said('main', '{"token":"x","domain":null}')
+    stage.transports[0]!.transport.send('{"error":"First Message Must Be A Valid Auth Message"}')
+    expect([stage.life.isEnded, stage.outcomes]).toEqual([true, ['ERROR: Uncaught Error: its connection was refused']])
   })
   test('are bounded in number', () => {
     stage.agent.ensure()

@@ -3,12 +3,13 @@ import { describe, expect, test } from '@jest/globals'
 import { limits } from '#shared/limits.ts'
 import { readAgentOut } from '#functions/domain-worker/agent-bridge.ts'
 
-const of = (record: string): unknown => readAgentOut(`[-1,[${record}]]`)?.records[0]
+const of = (record: string): unknown => readAgentOut(`[-1,[${record}],0]`)?.records[0]
 
 test('records of every kind', () => {
-  const out = readAgentOut('[7,[["said",{"connection":"c","si":0,"patch":[]}],["beat"],["log","x"],["settled",[["prePersistence"],["bye"],[]]],["failed","Error: x",true,false,3,0],["failed","x",false,true,0,0],["exit",4]]]')
+  const out = readAgentOut('[7,[["said",{"connection":"c","si":0,"patch":[]}],["beat"],["log","x"],["settled",[["prePersistence"],["bye"],[]]],["failed","Error: x",true,false,3,0],["failed","x",false,true,0,0],["exit",4]],0]')
   expect(out).toEqual({
     dueMs: 7,
+    hasUnheard: false,
     records: [
       { kind: 'said', connection: 'c', text: '{"si":0,"patch":[]}' },
       { kind: 'beat' },
@@ -22,11 +23,11 @@ test('records of every kind', () => {
 })
 
 test('when the next turn is of use is a time, or none', () => {
-  expect([-1, 0, 1e12].map((due) => readAgentOut(`[${due},[]]`)?.dueMs)).toEqual([undefined, 0, 2 ** 31 - 1])
+  expect([-1, 0, 1e12].map((due) => readAgentOut(`[${due},[],0]`)?.dueMs)).toEqual([undefined, 0, 2 ** 31 - 1])
 })
 
 describe('what agent-world.ts does not write', () => {
-  test.each(['x', '{}', '[]', '["1",[]]', '[null,[]]', '[1e999,[]]', '[1,{"length":1}]'])('as a whole: %s', (text) => expect(readAgentOut(text)).toBeUndefined())
+  test.each(['x', '{}', '[]', '["1",[]]', '[null,[]]', '[1e999,[],0]', '[1,{"length":1},0]', '[1,[]]'])('as a whole: %s', (text) => expect(readAgentOut(text)).toBeUndefined())
   test.each(['{}', '[]', '["admin"]', '["constructor"]', '["said"]', '["said",[]]', '["said",null]', '["log",{}]', '["settled",{}]', '["settled",[{}]]', '["failed",1]', '["exit","1"]', '["exit",1.5]'])('as a record: %s', (record) =>
     expect(of(record)).toBeUndefined(),
   )
@@ -44,6 +45,6 @@ describe('messages that the script may not send are the end of it', () => {
   ])('%s', (_, message) => expect(of(`["said",${message}]`)).toMatchObject({ kind: 'failed' }))
   test('too large, one or all', () => {
     expect(of(`["said",{"connection":"c","a":"${'x'.repeat(limits.domainAgentMessageCharacters)}"}]`)).toEqual({ kind: 'too-large' })
-    expect(readAgentOut(' '.repeat(limits.domainAgentOutCharacters + 1))).toEqual({ dueMs: undefined, records: [{ kind: 'too-large' }] })
+    expect(readAgentOut(' '.repeat(limits.domainAgentOutCharacters + 1))).toEqual({ dueMs: undefined, records: [{ kind: 'too-large' }], hasUnheard: false })
   })
 })
