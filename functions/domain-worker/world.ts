@@ -42,6 +42,7 @@ export function makeWorld(bounds: WorldBounds, isFull: () => boolean): World {
   const { then } = Promise.prototype
   const NativePromise = Promise
   const NativeError = Error
+  const NativeTypeError = TypeError
   const NativeString = String
   const NAMES = ['prePersistence', 'postPersistence', 'configure']
   const handlers: (Handler | undefined)[] = []
@@ -211,6 +212,8 @@ export function makeWorld(bounds: WorldBounds, isFull: () => boolean): World {
       for (const [at, name] of NAMES.entries()) {
         const handler = exports[name]
         if (typeof handler === 'function') handlers[at] = handler as Handler
+        // A rule that is none would let everything pass, and nobody would notice.
+        else if (handler !== undefined) throw new NativeTypeError(`${name} must be a function`)
       }
       const scripts = exports['closeScripts']
       if (typeof scripts === 'object' && scripts !== null) {

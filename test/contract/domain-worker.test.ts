@@ -28,6 +28,7 @@ describe('load', () => {
   test.each([
     ['a syntax error, with its place', 'const a = 1\nconst b = = 2', { message: expect.stringContaining('SyntaxError'), line: 2 }],
     ['what it throws', 'export const a = 1\nthrow new TypeError("no good")', { message: expect.stringContaining('TypeError: no good'), line: 2 }],
+    ['a handler that is no function', 'export const prePersistence = 7', { message: expect.stringContaining('prePersistence must be a function') }],
     ['an import that is not there', 'import fs from "fs"', { message: expect.stringContaining('there is no such module') }],
     ['a top level that never ends waiting', 'await new Promise(() => {})', { message: expect.stringContaining('awaits at its top level') }],
     ['one that fills its memory', 'const a = []; for (;;) a.push(new Array(1000).fill(1))', { message: expect.stringContaining('memory') }],
