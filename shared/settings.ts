@@ -2,10 +2,11 @@
  * Settings: read from the environment and checked in one place, all faults named at once. Nothing else in the
  * code looks at the environment, or asks where it runs: what differs is a named setting.
  */
+import { createPrivateKey } from 'node:crypto'
 import type { JSONWebKeySet } from 'jose'
 import { limits } from '#shared/limits.ts'
 
-type Kind = 'key' | 'connections' | 'milliseconds' | 'kibibytes' | 'minutes' | 'text' | 'port' | 'count' | 'flag' | 'list' | 'issuers' | 'providers' | 'allow-or-deny' | 'level' | 'gap-rule' | 'hours' | 'mebibytes'
+type Kind = 'key' | 'connections' | 'milliseconds' | 'kibibytes' | 'minutes' | 'text' | 'port' | 'count' | 'flag' | 'list' | 'issuers' | 'providers' | 'private-key' | 'allow-or-deny' | 'level' | 'gap-rule' | 'hours' | 'mebibytes'
 
 type Setting = { readonly kind: Kind; readonly byDefault: string | undefined; readonly help: string }
 
@@ -26,7 +27,7 @@ const ANYWHERE = {
     byDefault: '[]',
     help: 'JSON list of OIDC issuers: {"issuer", "audiences": [..], "jwksUri" or "jwks"}',
   },
-  AGENT_TOKEN_KEY: { kind: 'text', byDefault: undefined, help: "PEM of the RSA key that published agents' log-ins encrypt their tokens for" },
+  AGENT_TOKEN_KEY: { kind: 'private-key', byDefault: undefined, help: "PEM of the RSA key that published agents' log-ins encrypt their tokens for" },
   AGENT_PROVIDERS: {
     kind: 'providers',
     byDefault: '[]',
@@ -93,7 +94,7 @@ export type IssuerSetting = {
   readonly keys: { readonly jwksUri: string } | { readonly jwks: JSONWebKeySet }
 }
 
-type ValueOf<K extends Kind> = K extends 'text' | 'level'
+type ValueOf<K extends Kind> = K extends 'text' | 'level' | 'private-key'
   ? string
   : K extends 'gap-rule'
   ? 'refuse' | 'accept'
@@ -183,6 +184,8 @@ function parse(kind: Kind, text: string): Parsed {
       return issuers(text)
     case 'providers':
       return providers(text)
+    case 'private-key':
+      return privateKey(text)
   }
 }
 
@@ -195,6 +198,17 @@ function wholeNumber(text: string, least: number, most: number): Parsed {
 function key(text: string): Parsed {
   const value = Buffer.from(text, 'base64')
   return /^[A-Za-z0-9+/_-]+=*$/.test(text) && value.length >= 32 ? { value: new Uint8Array(value) } : { fault: 'must be base64 of at least 32 bytes' }
+}
+
+/** Line breaks may be written as \n. Says nothing of what was given. */
+function privateKey(text: string): Parsed {
+  const value = text.replaceAll('\\n', '\n')
+  try {
+    if (createPrivateKey(value).asymmetricKeyType === 'rsa') return { value }
+  } catch {
+    // What is wrong with it may be in the message.
+  }
+  return { fault: 'must be the PEM of an RSA private key' }
 }
 
 const oneOf = (text: string, allowed: readonly string[], value: unknown): Parsed =>

@@ -38,6 +38,7 @@ locals {
 
   # Whoever lets clients in.
   door = {
+    ADMIN_DOMAIN = var.admin_domain
     CORS_ORIGINS = join(",", var.cors_origins)
     ISSUERS      = jsonencode(var.issuers)
   }
@@ -83,6 +84,8 @@ locals {
       NAME_KEY         = { secret = "name-key", version = "1" }
       DOMAIN_ROLES_KEY = { secret = "domain-roles-key", version = "1" }
       OPERATOR_TOKEN   = { secret = "operator-token", version = "latest" }
+      AGENT_TOKEN_KEY  = { secret = "agent-token-key", version = "latest" }
+      AGENT_PROVIDERS  = { secret = "agent-providers", version = "latest" }
     }
 
     api = {

@@ -5,6 +5,8 @@
 #   name-key           names -> ids; never changes: names would lead elsewhere
 #   domain-roles-key   names and passwords of domains' roles in Postgres; never changes
 #   operator-token     bearer of operators
+#   agent-token-key    RSA key that log-in pages of published agents encrypt for
+#   agent-providers    their OAuth providers, with client secrets; [] where there are none
 
 resource "google_secret_manager_secret_iam_member" "reader" {
   for_each = {
@@ -16,6 +18,8 @@ resource "google_secret_manager_secret_iam_member" "reader" {
     gateway_name     = { secret = "name-key", part = "gateway" }
     gateway_roles    = { secret = "domain-roles-key", part = "gateway" }
     gateway_operator = { secret = "operator-token", part = "gateway" }
+    gateway_agents   = { secret = "agent-token-key", part = "gateway" }
+    gateway_logins   = { secret = "agent-providers", part = "gateway" }
     mirror_roles     = { secret = "domain-roles-key", part = "mirror" }
     close_name       = { secret = "name-key", part = "close-sessions" }
     close_roles      = { secret = "domain-roles-key", part = "close-sessions" }

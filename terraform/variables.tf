@@ -83,6 +83,12 @@ variable "issuers" {
   default = []
 }
 
+variable "admin_domain" {
+  description = "The domain that may be used without a claim, to claim others from; empty: there is none."
+  type        = string
+  default     = ""
+}
+
 variable "authorize_default" {
   description = "allow or deny: whether others may read a user's states where the domain configured nothing."
   type        = string

@@ -4,6 +4,7 @@
  * Owns: where these agents are given more than REST gives: an upload to an id that exists, a name that the user has already.
  * Does not own: the loop, sessions.
  */
+import { hasUuidShape, parseStateId } from '#shared/ids.ts'
 import type { StateId } from '#shared/ids.ts'
 import type { Json, JsonObject } from '#shared/json.ts'
 import type { Op } from '#shared/patch/op.ts'
@@ -30,7 +31,7 @@ import type { Reading, ReadingAnswer } from './reading.ts'
 import { runPatch } from './request-loop.ts'
 import type { Loop, LoopAnswer } from './request-loop.ts'
 import { parseScope } from './scope.ts'
-import type { Scope } from './scope.ts'
+import type { Scope, Whose } from './scope.ts'
 import { typeOf } from './side-effects/side-effects.ts'
 
 /** The domain of who has no Origin. */
@@ -74,13 +75,23 @@ export function agentGround(parts: AgentGroundParts): AgentGround {
     used: (session) => index.used(session),
     keep: (session, version, change) => parts.keeping.keep(session, version, change),
     end: (session, info) => sessions.end(session, info),
-    scopeOf: (text, whose, session) => scopeOf(parts.ids, parseScope(text, whose, session).scope),
+    scopeOf: (text, whose, session) => scopeOf(parts.ids, agentScope(text, whose, session)),
     patch: (patch) => runAgentPatch(parts, patch),
     open: (scope, session) => open(parts, reading, scope, session),
     query: (of) => query(parts.queries, of),
     mayRead: async (session, of) => authorizer.may('read', session, of),
     onRules: (listener) => inForce.onChange(({ domain }) => listener(domain)),
   }
+}
+
+/** Any name: whose it is does not depend on it. */
+const SOME_NAME = 'name'
+
+/** As REST has them; but UUIDs of other versions than 1 to 5, which REST refuses, are names to agents. */
+function agentScope(text: string, whose: Whose, session: AgentSession): Scope | undefined {
+  if (parseStateId(text) !== undefined || !hasUuidShape(text)) return parseScope(text, whose, session).scope
+  const { scope } = parseScope(SOME_NAME, whose, session)
+  return scope?.kind === 'name' ? { ...scope, name: text } : undefined
 }
 
 function scopeOf(ids: NameIds, scope: Scope | undefined): AgentScope | undefined {
@@ -196,7 +207,7 @@ async function claimAgain(parts: AgentGroundParts, patch: AgentPatch, of: { read
 /** A new object for the state of an earlier upload, as by the sender; undefined: it is not theirs, or cannot be had. */
 async function uploadAgain(parts: AgentGroundParts, patch: AgentPatch, of: { readonly id: StateId; readonly ii: number; readonly created: Created; readonly key: string }): Promise<string | undefined> {
   const { type, id: text, name } = of.created.active ?? {}
-  const scope = typeof text === 'string' ? scopeOf(parts.ids, parseScope(text, {}, patch.session).scope) : undefined
+  const scope = typeof text === 'string' ? scopeOf(parts.ids, agentScope(text, {}, patch.session)) : undefined
   if (scope?.kind !== 'id' || typeof type !== 'string' || !isMediaType(type)) return undefined
   const object = parts.effectIds.of('object', of.id, String(of.ii))
   const ops: Op[] = [

@@ -6,6 +6,8 @@ resource "google_secret_manager_secret" "this" {
     name-key         = "names to ids; never changes, backed up outside"
     domain-roles-key = "roles of domains in Postgres; never changes, backed up outside"
     operator-token   = "bearer of operators"
+    agent-token-key  = "RSA key that log-in pages of published agents encrypt for"
+    agent-providers  = "OAuth providers of published agents"
   }
 
   secret_id           = each.key

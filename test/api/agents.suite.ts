@@ -370,6 +370,69 @@ export function agentsSuite(settings: Readonly<Record<string, string>>): void {
       wire.cut()
     })
 
+    test("older clients' subscriptions and queries are answered, and followed, after a break too", async () => {
+      const first = await open()
+      first.send({ token: null, sid: 'older' })
+      const { session, auth } = await first.next()
+      const made = (si: number, type: string, active: object): object => ({
+        scope: `33333333-3333-4333-8333-${String(si).padStart(12, '0')}`.replace(/^3{8}/, session.slice(0, 8)),
+        patch: [{ op: 'add', path: ['active_type'], value: `application/json;type=${type}` }, { op: 'add', path: ['active'], value: active }],
+        si,
+      })
+      first.send(made(0, 'subscription', { scope: 'old ways', user: auth.user, domain: 'localhost:5112' }))
+      expect(await first.next()).toMatchObject({ si: 0, ii: 0, name: 'old ways', owner: auth.user })
+      first.send(made(1, 'postgres-query', { query: 'none', params: [] }))
+      expect(await first.next()).toEqual({ si: 1, ii: 1, error: `INVALID QUERY 'none' FOR 'localhost:5112'` })
+      first.send({ ack: 1 })
+      first.cut()
+      const second = await open()
+      second.send({ token: null, sid: 'older', session })
+      expect(await second.next()).toMatchObject({ session, ack: 1 })
+      second.send({ scope: 'old ways', patch: ADD(1), si: 2 })
+      expect(await second.next()).toMatchObject({ scope: 'old ways', ii: 1 })
+      expect(await second.next()).toEqual({ si: 2, ii: 1 })
+      second.cut()
+    })
+
+    test('a name and its UUID are followed apart, metadata by both, and what is sent there twice comes once', async () => {
+      const wire = await open()
+      wire.send({ token: null, sid: 'both ways' })
+      const { session } = await wire.next()
+      const sub = (si: number, scope: string): object => ({ scope: 'sessions', patch: [{ op: 'add', path: ['active', session, 'subscriptions', `s${si}`], value: { scope, ii: null } }], si })
+      wire.send({ scope: 'sessions', patch: [{ op: 'add', path: ['active', session], value: { queries: {}, subscriptions: {} } }], si: 0 })
+      wire.send(sub(1, 'twice'))
+      await wire.next()
+      const { id } = await wire.next()
+      wire.send(sub(2, id))
+      wire.send(sub(3, 'twice'))
+      expect([await wire.next(), await wire.next()]).toMatchObject([{ si: 2, id }, { si: 3, id }])
+      wire.send({ scope: id, patch: [{ op: 'replace', path: ['active_type'], value: 'application/json;type=other' }, { op: 'add', path: ['active', 'a'], value: 1 }], si: 4 })
+      const came = [await wire.next(), await wire.next(), await wire.next()]
+      expect(came.slice(0, 2).map(({ scope, ii }) => [scope, ii]).toSorted()).toEqual([[id, 1], ['twice', 1]].toSorted())
+      expect(came[2]).toEqual({ si: 4, ii: 1 })
+      wire.cut()
+    })
+
+    test('a UUID of another version than 1 to 5 is a name, of everybody their own', async () => {
+      const name = '018f0000-0000-7000-8000-000000000000'
+      const ids = new Set<string>()
+      for (const sid of ['seven', 'eleven']) {
+        const wire = await open()
+        wire.send({ token: null, sid })
+        const { session } = await wire.next()
+        wire.send({ scope: name, patch: ADD(1), si: 0 })
+        expect(await wire.next()).toEqual({ si: 0, ii: 1 })
+        wire.send({ scope: 'sessions', patch: [{ op: 'add', path: ['active', session], value: { subscriptions: {} } }], si: 1 })
+        await wire.next()
+        wire.send({ scope: 'sessions', patch: [{ op: 'add', path: ['active', session, 'subscriptions', 'a'], value: { scope: name, ii: null } }], si: 2 })
+        const answer = await wire.next()
+        expect(answer).toMatchObject({ si: 2, name, active: { k1: 1 } })
+        ids.add(answer.id as string)
+        wire.cut()
+      }
+      expect(ids.size).toBe(2)
+    })
+
     test('_sid-check makes a secret for a browser without a cookie, and finds that of one with it', async () => {
       const made = await fetch(`${server.url}/_sid-check`, { headers: { Origin: 'http://localhost:5112' } })
       const sid = await made.text()

@@ -4,7 +4,7 @@
  */
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { spawn, type ChildProcess } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
+import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -27,7 +27,7 @@ const VALUES: Readonly<Record<string, string>> = {
   FAN_OUT_TOPIC: 'patches', STATE_PROCESSES: '3', GAP_RULE: 'refuse', LINK_ID_TOKENS: 'true', LINK_CALLERS: 'a@test.iam.gserviceaccount.com', ID_TOKEN_KEYS: 'front',
   ADDRESS: 'https://this.example', PROCESS_NAME: 'state-process-0', DOMAIN_WORKER_URL: 'https://worker.example', UPLOADS_SIGNER: 'signer@test.iam.gserviceaccount.com', UPLOAD_LIMIT_MIB: '10',
   CLOUD_SQL_INSTANCE: 'test:region:mirror', CLOUD_SQL_USER: 'database@test.iam', DATABASE_NAME: 'postgres', MAX_DATABASE_CONNECTIONS: '8', PUBLIC_URL: 'https://api.example', CORS_ORIGINS: '',
-  ISSUERS: '[]', AUTHORIZE_DEFAULT: 'deny', NODE_ENV: 'production', RETENTION_HOURS: '24', OPERATOR_TOKEN: key, BEARER_KEY: key, NAME_KEY: key, DOMAIN_ROLES_KEY: key,
+  ISSUERS: '[]', AGENT_PROVIDERS: '[]', AGENT_TOKEN_KEY: generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(), ADMIN_DOMAIN: '', AUTHORIZE_DEFAULT: 'deny', NODE_ENV: 'production', RETENTION_HOURS: '24', OPERATOR_TOKEN: key, BEARER_KEY: key, NAME_KEY: key, DOMAIN_ROLES_KEY: key,
 }
 const SERVICES = ['state-process', 'domain-worker', 'gateway'] as const
 const EVENT_FUNCTIONS = ['mirror', 'close-sessions'] as const

@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto'
 import { describe, expect, test } from '@jest/globals'
 import { describeSettings, readSettings, type Name, type Settings } from '#shared/settings.ts'
 
@@ -80,6 +81,27 @@ describe('values', () => {
     ['[{"issuer":"i","audiences":["a"],"jwksUri":"no address"}]', '[0] needs jwksUri'],
     ['[{"issuer":"i","audiences":["a"],"jwks":{}},{"issuer":"i","audiences":["a"]}]', '[1] needs jwksUri'],
   ])('issuers %s: %s', (ISSUERS, fault) => expect(faultsOf({ ISSUERS })).toEqual([expect.stringContaining(`ISSUERS: ${fault}`)]))
+
+  test('providers of log-ins', () => {
+    const list = [{ provider: 'p', tokenUri: 'https://p.example/token', clientId: 'i', clientSecret: 's', redirectUri: 'https://auth.example/' }]
+    expect(settingsOf({ AGENT_PROVIDERS: JSON.stringify(list) }).AGENT_PROVIDERS).toEqual(list)
+  })
+  test.each([
+    ['{}', 'must be a JSON list'],
+    ['[{"provider":"p","tokenUri":"https://p.example","clientId":"i"}]', '[0] needs provider, clientId and clientSecret'],
+    ['[{"provider":"p","tokenUri":"p","clientId":"i","clientSecret":"hidden"}]', '[0].tokenUri'],
+    ['[{"provider":"p","tokenUri":"https://p.example","clientId":"i","clientSecret":"hidden","redirectUri":1}]', '[0].redirectUri'],
+  ])('providers %s: %s, and no secret', (AGENT_PROVIDERS, fault) => {
+    const faults = faultsOf({ AGENT_PROVIDERS })
+    expect(faults).toEqual([expect.stringContaining(`AGENT_PROVIDERS: ${fault}`)])
+    expect(String(faults)).not.toContain('hidden')
+  })
+
+  const pem = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
+  test('a private key, its lines broken or not', () => {
+    for (const AGENT_TOKEN_KEY of [pem, pem.replaceAll('\n', '\\n')]) expect(settingsOf({ AGENT_TOKEN_KEY }).AGENT_TOKEN_KEY).toBe(pem)
+  })
+  test('no private key, and the fault does not say it', () => expect(faultsOf({ AGENT_TOKEN_KEY: pem.slice(0, 200) })).toEqual(['AGENT_TOKEN_KEY: must be the PEM of an RSA private key']))
 })
 
 test('help names every setting of one machine with what it is for, and the default of this way of running', () => {
