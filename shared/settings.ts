@@ -181,9 +181,9 @@ function parse(kind: Kind, text: string): Parsed {
     case 'level':
       return oneOf(text, ['debug', 'info', 'warn', 'error'], text)
     case 'issuers':
-      return issuers(text)
+      return jsonList(text, issuer)
     case 'providers':
-      return providers(text)
+      return jsonList(text, provider)
     case 'private-key':
       return privateKey(text)
   }
@@ -214,7 +214,10 @@ function privateKey(text: string): Parsed {
 const oneOf = (text: string, allowed: readonly string[], value: unknown): Parsed =>
   allowed.includes(text) ? { value } : { fault: `must be one of ${allowed.join(', ')}` }
 
-function issuers(text: string): Parsed {
+type Members = Readonly<Record<string, unknown>>
+
+/** A JSON list, each item as `take` has it, which says of an item that is no good what is wrong with it, and nothing of what was given. */
+function jsonList(text: string, take: (item: Members) => object | string): Parsed {
   let list: unknown
   try {
     list = JSON.parse(text)
@@ -222,36 +225,28 @@ function issuers(text: string): Parsed {
     return { fault: 'is not JSON' }
   }
   if (!Array.isArray(list)) return { fault: 'must be a JSON list' }
-  const value: IssuerSetting[] = []
+  const value: object[] = []
   for (const [at, item] of list.entries()) {
-    const { issuer, audiences, jwksUri, jwks } = (typeof item === 'object' && item !== null ? item : {}) as Record<string, unknown>
-    if (typeof issuer !== 'string' || issuer === '') return { fault: `[${at}].issuer must be a text` }
-    if (!Array.isArray(audiences) || audiences.length === 0 || audiences.some((a) => typeof a !== 'string')) return { fault: `[${at}].audiences must be a list of texts` }
-    if (typeof jwksUri === 'string' && URL.canParse(jwksUri)) value.push({ issuer, audiences, keys: { jwksUri } })
-    else if (typeof jwks === 'object' && jwks !== null) value.push({ issuer, audiences, keys: { jwks: jwks as JSONWebKeySet } })
-    else return { fault: `[${at}] needs jwksUri (an address) or jwks (a key set)` }
+    const taken = take((typeof item === 'object' && item !== null ? item : {}) as Members)
+    if (typeof taken === 'string') return { fault: `[${at}]${taken}` }
+    value.push(taken)
   }
   return { value }
 }
 
-/** Says nothing of what was given. */
-function providers(text: string): Parsed {
-  let list: unknown
-  try {
-    list = JSON.parse(text)
-  } catch {
-    return { fault: 'is not JSON' }
-  }
-  if (!Array.isArray(list)) return { fault: 'must be a JSON list' }
-  const value: ProviderSetting[] = []
-  for (const [at, item] of list.entries()) {
-    const { provider, tokenUri, clientId, clientSecret, redirectUri } = (typeof item === 'object' && item !== null ? item : {}) as Record<string, unknown>
-    if (typeof provider !== 'string' || typeof clientId !== 'string' || typeof clientSecret !== 'string') return { fault: `[${at}] needs provider, clientId and clientSecret, texts` }
-    if (typeof tokenUri !== 'string' || !URL.canParse(tokenUri)) return { fault: `[${at}].tokenUri must be an address` }
-    if (redirectUri !== undefined && typeof redirectUri !== 'string') return { fault: `[${at}].redirectUri must be a text` }
-    value.push({ provider, tokenUri, clientId, clientSecret, redirectUri })
-  }
-  return { value }
+function issuer({ issuer, audiences, jwksUri, jwks }: Members): IssuerSetting | string {
+  if (typeof issuer !== 'string' || issuer === '') return '.issuer must be a text'
+  if (!Array.isArray(audiences) || audiences.length === 0 || audiences.some((a) => typeof a !== 'string')) return '.audiences must be a list of texts'
+  if (typeof jwksUri === 'string' && URL.canParse(jwksUri)) return { issuer, audiences, keys: { jwksUri } }
+  if (typeof jwks === 'object' && jwks !== null) return { issuer, audiences, keys: { jwks: jwks as JSONWebKeySet } }
+  return ' needs jwksUri (an address) or jwks (a key set)'
+}
+
+function provider({ provider, tokenUri, clientId, clientSecret, redirectUri }: Members): ProviderSetting | string {
+  if (typeof provider !== 'string' || typeof clientId !== 'string' || typeof clientSecret !== 'string') return ' needs provider, clientId and clientSecret, texts'
+  if (typeof tokenUri !== 'string' || !URL.canParse(tokenUri)) return '.tokenUri must be an address'
+  if (redirectUri !== undefined && typeof redirectUri !== 'string') return '.redirectUri must be a text'
+  return { provider, tokenUri, clientId, clientSecret, redirectUri }
 }
 
 /** What `--help` prints: every setting of one machine, its default in this way of running, and what it is for. */
