@@ -1,5 +1,8 @@
 /** The tables that every domain has, as on the KnowLearning platform (agent-protocol.md, section 10). */
-import type { Column, Table } from '#shared/domain/column-types.ts'
+import type { Column, Index, Table } from '#shared/domain/column-types.ts'
+
+/** `method`: where it is not that of the column's type. */
+export type DefaultIndex = Index & { readonly method?: 'brin' }
 
 /** One row a state, whatever its type. Its `ii` guards all tables: see `shared/mirror/batch.ts`. */
 export const METADATA = {
@@ -15,8 +18,13 @@ export const METADATA = {
     { name: 'active_size', type: 'INTEGER' },
     { name: 'storage_size', type: 'INTEGER' },
   ],
-  indices: ['updated', 'created', 'owner', 'name', 'domain'].map((column) => ({ name: column, column })),
-} as const satisfies { name: string; columns: readonly Column[]; indices: readonly { name: string; column: string }[] }
+  indices: [
+    // Every patch changes it: in a B-tree that would cost entries in all indices, each time. This one only knows the first and
+    // the last of some pages, which finds what has changed since, and lets the row be changed where it stands.
+    { name: 'updated', column: 'updated', method: 'brin' },
+    ...['created', 'owner', 'name', 'domain'].map((column) => ({ name: column, column })),
+  ],
+} as const satisfies { name: string; columns: readonly Column[]; indices: readonly DefaultIndex[] }
 
 export const DEFAULT_TABLES: readonly Table[] = [
   {

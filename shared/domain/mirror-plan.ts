@@ -14,7 +14,7 @@
 import { domainBounds } from '#shared/domain/bounds.ts'
 import { indexMethod, sqlType, type Column, type ColumnType, type Table } from '#shared/domain/column-types.ts'
 import type { DomainConfig, SqlFunction } from '#shared/domain/config.ts'
-import { DEFAULT_TABLES, METADATA } from '#shared/domain/default-tables.ts'
+import { DEFAULT_TABLES, METADATA, type DefaultIndex } from '#shared/domain/default-tables.ts'
 import { indexName, inFunctions, inPublic, quoteBody, quoteIdentifier, quoteLiteral } from '#shared/domain/sql-text.ts'
 import type { SchemaStatement } from '#shared/ports/domain-database.ts'
 
@@ -75,20 +75,23 @@ function prepare(): Step {
   return { task: { kind: 'prepare' }, title: 'Preparing', statements: owners(statements) }
 }
 
-type Shape = Pick<Table, 'name' | 'columns' | 'indices'>
+type Shape = Pick<Table, 'name' | 'columns'> & { readonly indices: readonly DefaultIndex[] }
 
 const columnText = ({ name, type }: Column): string => `${quoteIdentifier(name)} ${sqlType(type)}`
+
+/** Of a page: in the rest rows are changed where they stand, so that their indices need not hear of it. */
+const FILLED_PERCENT = 85
 
 function createTable({ name, columns }: Shape, unless: '' | 'IF NOT EXISTS '): string {
   // Named by us: the name that Postgres would take may be a table's of this domain.
   const key = `"id" ${sqlType('TEXT')} CONSTRAINT ${quoteIdentifier(indexName(name, ''))} PRIMARY KEY`
-  return `CREATE TABLE ${unless}${inPublic(name)} (${[key, ...columns.map(columnText)].join(', ')})`
+  return `CREATE TABLE ${unless}${inPublic(name)} (${[key, ...columns.map(columnText)].join(', ')}) WITH (fillfactor=${FILLED_PERCENT})`
 }
 
 const methodOf = ({ columns }: Shape, column: string): 'btree' | 'gin' => indexMethod(columns.find(({ name }) => name === column)?.type ?? 'TEXT') ?? 'btree'
 
-function createIndex(table: Shape, { name, column }: { readonly name: string; readonly column: string }): string {
-  return `CREATE INDEX IF NOT EXISTS ${quoteIdentifier(indexName(table.name, name))} ON ${inPublic(table.name)} USING ${methodOf(table, column)} (${quoteIdentifier(column)})`
+function createIndex(table: Shape, { name, column, method }: DefaultIndex): string {
+  return `CREATE INDEX IF NOT EXISTS ${quoteIdentifier(indexName(table.name, name))} ON ${inPublic(table.name)} USING ${method ?? methodOf(table, column)} (${quoteIdentifier(column)})`
 }
 
 const dropIndex = (table: string, index: string): string => `DROP INDEX IF EXISTS ${inPublic(indexName(table, index))}`

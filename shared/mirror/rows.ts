@@ -63,31 +63,44 @@ const NO_TABLES: readonly MirroredTable[] = []
 /** `active` is parsed only where a table of the state's type wants it: the cost is then that of the state. */
 export function rowsOf(state: MirroredState, tables: MirrorTables): StateRows {
   const faults: RowFault[] = []
-  const metadata = valuesOf(metadataOf(state), { table: METADATA.name, columns: METADATA_COLUMNS, faults })
+  const metadata = metadataOf(state, faults)
   const of = tables.byType.get(state.activeType) ?? NO_TABLES
   const present = state.active !== 'null'
   const active: Json = present && of.length > 0 ? (JSON.parse(state.active) as Json) : null
   const rows = present ? of.map(({ name, columns }) => valuesOf(active, { table: name, columns, faults })) : []
-  let bytes = Buffer.byteLength(state.id) + 16
-  for (const values of [metadata, ...rows]) for (const value of values) bytes += value === null ? 4 : Buffer.byteLength(value) + 3
+  let bytes = bytesOf(state.id) + 16
+  for (const value of metadata) bytes += bytesOf(value)
+  for (const values of rows) for (const value of values) bytes += bytesOf(value)
   return { id: state.id, ii: state.ii, type: metadata[0]!, metadata, present, rows, faults, bytes }
 }
 
 const INTEGER_MAX = 2_147_483_647
 
-function metadataOf(state: MirroredState): Json {
+/** By `METADATA.columns`. */
+function metadataOf(state: MirroredState, faults: RowFault[]): ColumnValue[] {
   const { activeType, domain, name, owner, updated, created, ii, activeSize, storageSize } = state
   // The guard has to stand in it: two thousand million interactions of one state are not to be expected.
-  return { active_type: activeType, domain, name, owner, updated, created, ii: Math.min(ii, INTEGER_MAX), active_size: activeSize, storage_size: storageSize }
+  const values = [activeType, domain, name, owner, updated, created, Math.min(ii, INTEGER_MAX), activeSize, storageSize]
+  return METADATA_COLUMNS.map((column, at) => fitting(values[at]!, { table: METADATA.name, column, faults }))
 }
 
 function valuesOf(from: Json, { table, columns, faults }: { readonly table: string; readonly columns: readonly MirroredColumn[]; readonly faults: RowFault[] }): ColumnValue[] {
   const members = typeof from === 'object' && from !== null && !Array.isArray(from) ? from : undefined
-  return columns.map(({ name, type, indexed }) => {
-    // Own members only: `constructor` is a name that a column may have.
-    const value = members !== undefined && Object.hasOwn(members, name) ? columnValue(members[name], type, { indexed }) : null
-    if (!(value instanceof Misfit)) return value
-    faults.push({ table, column: name, reason: value.reason })
-    return null
-  })
+  // Own members only: `constructor` is a name that a column may have.
+  return columns.map((column) => (members !== undefined && Object.hasOwn(members, column.name) ? fitting(members[column.name]!, { table, column, faults }) : null))
+}
+
+function fitting(value: Json, { table, column, faults }: { readonly table: string; readonly column: MirroredColumn; readonly faults: RowFault[] }): ColumnValue {
+  const fitted = columnValue(value, column.type, column)
+  if (!(fitted instanceof Misfit)) return fitted
+  faults.push({ table, column: column.name, reason: fitted.reason })
+  return null
+}
+
+const SHORT = 64
+
+/** What it takes in a statement, at most: to count a short one would cost more than it is worth. */
+function bytesOf(value: ColumnValue): number {
+  if (value === null) return 4
+  return 3 + (value.length <= SHORT ? 3 * value.length : Buffer.byteLength(value))
 }

@@ -31,11 +31,22 @@ export function timestampOfText(text: string): string | undefined {
 function timestamp(ms: number, microseconds: string): string | undefined {
   if (!(ms >= FIRST_MS && ms <= LAST_MS)) return undefined
   const days = Math.floor(ms / DAY_MS)
-  const { year, month, day } = dateOf(days)
   const rest = ms - days * DAY_MS
-  const two = (n: number): string => String(n).padStart(2, '0')
-  const time = `${two(Math.floor(rest / 3_600_000))}:${two(Math.floor(rest / 60_000) % 60)}:${two(Math.floor(rest / 1_000) % 60)}.${String(rest % 1_000).padStart(3, '0')}`
-  return `${String(year).padStart(4, '0')}-${two(month)}-${two(day)} ${time}${microseconds === '000' ? '' : microseconds}`
+  const time = `${two(Math.floor(rest / 3_600_000))}:${two(Math.floor(rest / 60_000) % 60)}:${two(Math.floor(rest / 1_000) % 60)}.${two(Math.floor(rest / 10) % 100)}${rest % 10}`
+  return `${dayText(days)} ${time}${microseconds === '000' ? '' : microseconds}`
+}
+
+const two = (n: number): string => (n < 10 ? `0${n}` : `${n}`)
+
+/** Most times are of today: the last one's text is kept. */
+let last = { days: NaN, text: '' }
+
+function dayText(days: number): string {
+  if (last.days !== days) {
+    const { year, month, day } = dateOf(days)
+    last = { days, text: `${String(year).padStart(4, '0')}-${two(month)}-${two(day)}` }
+  }
+  return last.text
 }
 
 function offsetMinutes(zone: string | undefined): number | undefined {

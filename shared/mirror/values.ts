@@ -81,6 +81,7 @@ function integerValue(value: Json, { least, most, type }: { readonly least: bigi
   if (typeof value === 'number' ? !Number.isInteger(value) : typeof value !== 'string' || !INTEGER.test(value)) {
     return typeof value === 'number' ? new Misfit(`a number with a fraction is no ${type}`) : wrongType(value, type)
   }
+  if (typeof value === 'number' && Number.isSafeInteger(value)) return value < least || value > most ? new Misfit(`out of the range of ${type}`) : String(value)
   // BigInt takes white space and a minus sign, but no plus.
   const integer = BigInt(typeof value === 'string' ? value.trim().replace(/^\+/, '') : (value as number))
   return integer < least || integer > most ? new Misfit(`out of the range of ${type}`) : String(integer)

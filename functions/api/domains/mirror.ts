@@ -14,6 +14,7 @@
 import type { StateId } from '#shared/ids.ts'
 import { limits } from '#shared/limits.ts'
 import { mirrorStatements } from '#shared/mirror/batch.ts'
+import type { MirrorStatement } from '#shared/mirror/batch.ts'
 import { mirroredState, rowsOf } from '#shared/mirror/rows.ts'
 import type { RowFault, StateRows } from '#shared/mirror/rows.ts'
 import type { DomainDatabase, WriteOutcome } from '#shared/ports/domain-database.ts'
@@ -149,11 +150,12 @@ export class Mirror {
     return lane
   }
 
-  /** Whatever else this turn of the loop brings belongs to the same batch. */
+  /** Whatever else follows from what just happened belongs to the same batch: a stored bundle answers all in it at once. */
   #ask(domain: string, lane: Lane): void {
     if (lane.isAsked) return
     lane.isAsked = true
-    setImmediate(() => {
+    // Behind all promises that are resolved, and before the loop reads requests: Postgres works meanwhile.
+    process.nextTick(() => {
       lane.isAsked = false
       this.#pump(domain, lane)
     })
@@ -184,8 +186,9 @@ export class Mirror {
       else lane.recent.add(id)
     }
     if (outcome.kind === 'unavailable') this.#suspect(domain, lane)
+    // What has gathered goes first: it is worked on while these are answered.
+    this.#pump(domain, lane)
     for (const { waiters } of batch.values()) for (const answer of waiters) answer(outcome)
-    this.#ask(domain, lane)
   }
 
   async #writeBatch(domain: string, lane: Lane, views: readonly StateView[]): Promise<MirrorOutcome> {
@@ -233,9 +236,14 @@ export class Mirror {
       if (rows.faults.length > 0) this.#options.onMisfits({ inForce, id: view.id, faults: rows.faults })
       writes.push(rows)
     }
-    for (const { name, sql, values } of mirrorStatements({ texts: inForce.texts, writes, repeat })) {
-      const outcome = await this.#options.database.write(inForce.domain, { name, sql, values })
-      if (outcome.kind !== 'done') return outcome
+    for (const statement of mirrorStatements({ texts: inForce.texts, writes, repeat })) {
+      let next: MirrorStatement | undefined = statement
+      while (next !== undefined) {
+        const { name, sql, values, states, otherwise }: MirrorStatement = next
+        const outcome = await this.#options.database.write(inForce.domain, { name, sql, values })
+        if (outcome.kind !== 'done') return outcome
+        next = outcome.rows[0]!['kept'] === states ? undefined : otherwise?.()
+      }
     }
     return DONE
   }

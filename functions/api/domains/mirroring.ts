@@ -34,7 +34,10 @@ export class Mirroring {
   after(domain: string, id: StateId, stored: Stored): Promise<MirrorOutcome> | undefined {
     if (stored.ii === 1 && !stored.replayed) this.#index.add(domain, id)
     const present = this.#inForce.of(domain)
-    return present === 'none' ? undefined : this.#write(present, id, stored)
+    if (present === 'none') return undefined
+    // A repeat is answered with the state as it is by now: that has what the first try may not have written.
+    if (stored.state !== undefined && !(present instanceof Promise)) return this.#mirror.write(stored.state)
+    return this.#write(present, id, stored)
   }
 
   /** The platform has changed a state by itself: its rows follow, off any request's way. */
@@ -45,7 +48,6 @@ export class Mirroring {
 
   async #write(present: InForceAnswer | Promise<InForceAnswer>, id: StateId, stored: Stored): Promise<MirrorOutcome> {
     if ((await present) === 'none') return { kind: 'done' }
-    // A repeat is answered with the state as it is by now: that has what the first try may not have written.
     if (stored.state !== undefined) return this.#mirror.write(stored.state)
     const read = await this.#cluster.read({ id, mode: 'strong', minIi: undefined })
     switch (read.kind) {

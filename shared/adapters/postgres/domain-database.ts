@@ -62,6 +62,7 @@ export function openDomainDatabase(options: DomainDatabaseOptions): DomainDataba
 type Opened = { readonly admin: AdminConnection; readonly connections: Connections; readonly facts: ServerFacts }
 
 const PARSED = 1_000
+const LOGINS = 1_000
 const ENSURE_TRIES = 3
 const TENANT_PATH = `${schemas.functions},${schemas.tables}`
 const MISSING: Unavailable = { kind: 'missing' }
@@ -72,12 +73,14 @@ class PostgresDomainDatabase implements DomainDatabase {
   readonly #log: Log
   readonly #limits: DatabaseLimits
   readonly #parsed = new LRUCache<string, TenantSql>({ max: PARSED })
+  readonly #logins = new LRUCache<string, Login>({ max: LOGINS })
   /** Domains that this process has made sure of. */
   readonly #ensured = new Set<string>()
   readonly #ensuring = new Map<string, Promise<EnsureOutcome>>()
   /** Databases are made and dropped one at a time: each takes the disk for itself. */
   #lastOfLine: Promise<unknown> = Promise.resolve()
   #opening: Promise<Opened> | undefined
+  #opened: Opened | undefined
   #connections: Connections | undefined
   #sweep: NodeJS.Timeout | undefined
   readonly #listeners = new Set<() => void>()
@@ -106,7 +109,7 @@ class PostgresDomainDatabase implements DomainDatabase {
   drop(domain: string): Promise<DropOutcome> {
     return this.#inLine(async () => {
       this.#ensured.delete(domain)
-      const login = domainLogin(this.#key, domain)
+      const login = this.#login(domain)
       await this.#connections?.evict(login.user)
       const ended = await this.#maintain((client) => unmake(client, login))
       return ended.kind === 'done' ? { kind: 'dropped' } : { kind: 'unavailable', reason: ended.reason }
@@ -117,7 +120,7 @@ class PostgresDomainDatabase implements DomainDatabase {
     const leased = await this.#leaseOwner(domain)
     if (leased.kind !== 'leased') return leased
     const { client } = leased
-    const role = domainLogin(this.#key, domain).user
+    const role = this.#login(domain).user
     const watch = this.#watch(leased, this.#limits.transactMs)
     const results: StatementResult[] = []
     let at = 0
@@ -211,7 +214,7 @@ class PostgresDomainDatabase implements DomainDatabase {
   async #select(domain: string, select: TenantSelect): Promise<QueryOutcome> {
     this.#askedSinceSweep = true
     for (let tries = 1; ; tries++) {
-      const leased = await this.#lease(domain, ({ facts }) => this.#tenantTarget(domainLogin(this.#key, domain), facts))
+      const leased = await this.#lease(domain, ({ facts }) => this.#tenantTarget(this.#login(domain), facts))
       if (leased.kind !== 'leased') return leased
       const answer = await selectContained(leased, select, { limits: this.#limits, terminate: (pid) => this.#terminate(domain, pid) })
       switch (answer.kind) {
@@ -230,7 +233,7 @@ class PostgresDomainDatabase implements DomainDatabase {
   }
 
   async #ensure(domain: string): Promise<EnsureOutcome> {
-    const login = domainLogin(this.#key, domain)
+    const login = this.#login(domain)
     for (let tries = 1; ; tries++) {
       let created = false
       let roleFound = false
@@ -310,11 +313,18 @@ class PostgresDomainDatabase implements DomainDatabase {
   #leaseOwner(domain: string): Promise<Lease | Unavailable> {
     return this.#lease(domain, ({ admin }) => ({
       kind: 'owner',
-      database: domainLogin(this.#key, domain).user,
+      database: this.#login(domain).user,
       user: admin.user,
       password: admin.password,
       settings: { search_path: schemas.tables, statement_timeout: String(this.#limits.writeMs), lock_timeout: String(this.#limits.transactLockMs), ...MIRROR_SETTINGS, ...OWNER_SETTINGS },
     }))
+  }
+
+  /** Two keyed hashes: what is asked for with every write is kept. */
+  #login(domain: string): Login {
+    let login = this.#logins.get(domain)
+    if (login === undefined) this.#logins.set(domain, (login = domainLogin(this.#key, domain)))
+    return login
   }
 
   #tenantTarget({ user, password }: Login, facts: ServerFacts): Target {
@@ -346,6 +356,7 @@ class PostgresDomainDatabase implements DomainDatabase {
   /** The server, once it is there; asked again at the next call if it was not. */
   async #open(): Promise<Opened | { readonly reason: string }> {
     if (this.#closed) return { reason: 'closed' }
+    if (this.#opened !== undefined) return this.#opened
     this.#opening ??= this.#connectFirst().catch((thrown: unknown) => {
       this.#opening = undefined
       throw thrown
@@ -375,6 +386,7 @@ class PostgresDomainDatabase implements DomainDatabase {
       leased.release()
       const opened = { admin, connections, facts }
       if (!this.#closed) this.#beginSweeps(opened)
+      this.#opened = opened
       return opened
     } catch (thrown) {
       leased.destroy()
@@ -404,7 +416,7 @@ class PostgresDomainDatabase implements DomainDatabase {
   }
 
   #terminate(domain: string, pid: number): void {
-    const role = domainLogin(this.#key, domain).user
+    const role = this.#login(domain).user
     // The number may be another session's by now, but not one of this role's that does no harm to end.
     void this.#maintain((client) => client.query('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND usename = $2', [pid, role])).then((ended) => {
       if (ended.kind !== 'done') this.#log.warn({ reason: ended.reason }, "a tenant's statement could not be ended")

@@ -28,11 +28,12 @@ describe('a first configuration', () => {
     const statements = sqlOf(step!)
     expect(statements.slice(0, 6)).toEqual([
       'CREATE TABLE IF NOT EXISTS public."metadata" ("id" pg_catalog.text CONSTRAINT "metadata." PRIMARY KEY, "active_type" pg_catalog.text, "domain" pg_catalog.text, "name" pg_catalog.text, "owner" pg_catalog.text, ' +
-        '"updated" pg_catalog.timestamp, "created" pg_catalog.timestamp, "ii" pg_catalog.int4, "active_size" pg_catalog.int4, "storage_size" pg_catalog.int4)',
-      ...['updated', 'created', 'owner', 'name', 'domain'].map((column) => `CREATE INDEX IF NOT EXISTS "metadata.${column}" ON public."metadata" USING btree ("${column}")`),
+        '"updated" pg_catalog.timestamp, "created" pg_catalog.timestamp, "ii" pg_catalog.int4, "active_size" pg_catalog.int4, "storage_size" pg_catalog.int4) WITH (fillfactor=85)',
+      'CREATE INDEX IF NOT EXISTS "metadata.updated" ON public."metadata" USING brin ("updated")',
+      ...['created', 'owner', 'name', 'domain'].map((column) => `CREATE INDEX IF NOT EXISTS "metadata.${column}" ON public."metadata" USING btree ("${column}")`),
     ])
     for (const statement of statements) expect(statement).toMatch(/^CREATE (?:TABLE|INDEX) IF NOT EXISTS /)
-    const made = statements.flatMap((statement) => /^CREATE TABLE IF NOT EXISTS public\."(\w+)" \("id" pg_catalog\.text CONSTRAINT "\w+\." PRIMARY KEY, (.*)\)$/.exec(statement)?.slice(1, 3) ?? [])
+    const made = statements.flatMap((statement) => /^CREATE TABLE IF NOT EXISTS public\."(\w+)" \("id" pg_catalog\.text CONSTRAINT "\w+\." PRIMARY KEY, (.*)\) WITH \(fillfactor=85\)$/.exec(statement)?.slice(1, 3) ?? [])
     expect(made.slice(2)).toEqual([
       'sessions', '"session_credential" pg_catalog.text, "sid_encrypted_info" pg_catalog.text, "user_id" pg_catalog.text, "provider" pg_catalog.text, "loaded" pg_catalog.int8, "connected" pg_catalog.int8, "authenticated" pg_catalog.int8',
       'subscriptions', '"scope" pg_catalog.text, "initialized" pg_catalog.int8, "synced" pg_catalog.int8',
@@ -47,7 +48,7 @@ describe('a first configuration', () => {
       [
         'table scores: Creating',
         'DROP TABLE IF EXISTS public."scores"',
-        'CREATE TABLE public."scores" ("id" pg_catalog.text CONSTRAINT "scores." PRIMARY KEY, "player" pg_catalog.text, "points" pg_catalog.int4, "tags" pg_catalog.text[])',
+        'CREATE TABLE public."scores" ("id" pg_catalog.text CONSTRAINT "scores." PRIMARY KEY, "player" pg_catalog.text, "points" pg_catalog.int4, "tags" pg_catalog.text[]) WITH (fillfactor=85)',
       ],
       ['table scores: Creating index by_points on points', 'CREATE INDEX IF NOT EXISTS "scores.by_points" ON public."scores" USING btree ("points")'],
       [
@@ -67,7 +68,7 @@ describe('a first configuration', () => {
   test('names that need quotes have them everywhere; texts of the domain are literals', () => {
     const all = planOf(undefined, tables('select: { type: "it\'s \\\\", columns: { user: TEXT, MixedCase: TEXT, order: "TEXT[]" }, indices: { group: { column: user }, j: { column: order } } }'))
     const statements = all.steps.slice(1).flatMap(sqlOf)
-    expect(statements).toContain('CREATE TABLE public."select" ("id" pg_catalog.text CONSTRAINT "select." PRIMARY KEY, "user" pg_catalog.text, "MixedCase" pg_catalog.text, "order" pg_catalog.text[])')
+    expect(statements).toContain('CREATE TABLE public."select" ("id" pg_catalog.text CONSTRAINT "select." PRIMARY KEY, "user" pg_catalog.text, "MixedCase" pg_catalog.text, "order" pg_catalog.text[]) WITH (fillfactor=85)')
     expect(statements).toContain('CREATE INDEX IF NOT EXISTS "select.group" ON public."select" USING btree ("user")')
     expect(statements).toContain('CREATE INDEX IF NOT EXISTS "select.j" ON public."select" USING gin ("order")')
     expect(all.fill.at(-1)!.sweep).toContain(`m.active_type = E'it''s \\\\')`)

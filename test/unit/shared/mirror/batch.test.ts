@@ -42,6 +42,33 @@ describe('statements', () => {
     ])
   })
 
+  test('of a type with tables, interactions after the first: by one that is shorter, and says whether the whole one has to follow', () => {
+    const [statement, ...others] = statementsOf([write({ ii: 2, type: "it's", active: '{"user":"u","n":5}' })])
+    expect(others).toEqual([])
+    expect(statement!.sql.split('\n')).toEqual([
+      'WITH kept AS (UPDATE public.metadata AS m SET "ii" = s.ii, "name" = s.m0::pg_catalog.text, "updated" = s.m1::pg_catalog.timestamp, "active_size" = s.m2::pg_catalog.int4, "storage_size" = s.m3::pg_catalog.int4 ' +
+        'FROM unnest($1::pg_catalog.text[], $2::pg_catalog.int4[], $4::pg_catalog.text[], $5::pg_catalog.text[], $6::pg_catalog.text[], $7::pg_catalog.text[], $8::pg_catalog.text[], $9::pg_catalog.text[]) AS s(id, ii, m0, m1, m2, m3, c0, c1) ' +
+        'WHERE m.id = s.id AND s.ii > m.ii AND m.active_type = $3::pg_catalog.text RETURNING s.id, s.c0, s.c1),',
+      't0 AS (INSERT INTO public."order" AS t (id, "user", "n") SELECT k.id, k.c0::pg_catalog.text, k.c1::pg_catalog.int4 FROM kept AS k ON CONFLICT (id) DO UPDATE SET "user" = excluded."user", "n" = excluded."n"),',
+      't1 AS (INSERT INTO public."twin" AS t (id) SELECT k.id FROM kept AS k ON CONFLICT (id) DO NOTHING)',
+      'SELECT pg_catalog.count(*)::pg_catalog.int4 AS kept FROM kept',
+    ])
+    expect(statement!.values).toEqual([['a'], ['2'], "it's", [null], ['1970-01-01 00:00:00.001'], ['2'], ['3'], ['u'], ['5']])
+    const whole = statement!.otherwise!()
+    expect(whole.sql).toBe(statementsOf([write({ type: "it's" })])[0]!.sql)
+    expect(whole.values.slice(0, 5)).toEqual([['a'], ['2'], [true], "it's", false])
+    expect(whole.otherwise).toBeUndefined()
+  })
+
+  test('the whole one for what cannot have a row of its type already: made just now, removed, written again', () => {
+    const made = write({ id: 'a', ii: 1, type: 'o' })
+    const removed = write({ id: 'b', ii: 3, type: 'o', active: 'null' })
+    const next = write({ id: 'c', ii: 2, type: 'o' })
+    expect(statementsOf([made, removed, next]).map(({ values, otherwise }) => [values[0], otherwise !== undefined])).toEqual([[['a', 'b'], false], [['c'], true]])
+    expect(statementsOf([made, removed, next], true).map(({ values, otherwise }) => [values[0], otherwise !== undefined])).toEqual([[['a', 'b', 'c'], false]])
+    expect(statementsOf([write({ ii: 2, type: 'x\0' })])[0]!.otherwise).toBeUndefined()
+  })
+
   test('of types without tables: one text, all of metadata, and rows of a type before go', () => {
     const [first, second] = statementsOf([write({ id: 'a', type: 'p' }), write({ id: 'b', type: 'q' })])
     expect(second!.sql).toBe(first!.sql)
@@ -76,11 +103,13 @@ describe('statements', () => {
     fc.assert(
       fc.property(writes, (all) => {
         const sent = new Set<string>()
-        for (const { sql, values, states } of statementsOf(all.map(write))) {
+        for (const { sql, values, states, otherwise } of statementsOf(all.map(write))) {
+          const isNext = otherwise !== undefined
+          expect(otherwise?.()).toEqual(otherwise && expect.objectContaining({ states, otherwise: undefined }))
           const places = [...sql.matchAll(/\$(\d+)/g)].map((match) => Number(match[1]))
           expect(new Set(places)).toEqual(new Set(values.map((_, i) => i + 1)))
           const lists = values.filter((value) => Array.isArray(value))
-          expect(lists).toHaveLength(values.length - 2)
+          expect(lists).toHaveLength(values.length - (isNext ? 1 : 2))
           for (const list of lists) expect(list).toHaveLength(states)
           const ids = values[0] as string[]
           expect(ids).toEqual([...new Set(ids)].sort())
@@ -104,7 +133,7 @@ describe('of one state only the newest', () => {
 
   test('also where the older one had rows of another type', () => {
     const statements = statementsOf([write({ ii: 2, type: 'o' }), write({ ii: 1, type: "it's" })])
-    expect(statements.map(({ values }) => values[3])).toEqual(['o'])
+    expect(statements.map(({ values }) => values[2])).toEqual(['o'])
   })
 })
 
