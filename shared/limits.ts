@@ -68,7 +68,7 @@ export const limits = {
   /** Where a bundle and what gathers behind it hold so many interactions, the next bundle waits for most of as many again ... */
   paceInteractions: 8,
   /** ... but not longer than this. */
-  paceMs: 6,
+  paceMs: 2,
   /** Interactions and bytes that wait for storage in one process; past them: "overloaded". */
   waitingInteractions: 20_000,
   waitingBytes: 64 * 1024 * 1024,
@@ -76,9 +76,6 @@ export const limits = {
   linkPulseMs: 2_000,
   linkBufferBytes: 64 * 1024 * 1024,
   linkHelloMs: 2_000,
-  /** Where so many answers come in one frame, as many requests are waited for, but not longer than this. */
-  linkPaceMessages: 8,
-  linkPaceMs: 3,
   linkRedialMs: 100,
   /** First and longest pause before a put whose outcome is not known, or that failed, is sent again. */
   storageRetryFirstMs: 50,
@@ -303,7 +300,6 @@ assert(limits.mintedKeyWindowMs > 2 * limits.requestDeadlineMs, 'a minted key mu
 assert(limits.handlerRepeatMs + limits.handlerAnswerMs < limits.keyWindowMs, 'what a repeated handler does must be known by its keys')
 assert(limits.mintedKeyWindowMs <= limits.keyWindowMs, 'a minted key needs no longer window than a client key')
 assert(limits.requestsOpen > limits.waitingInteractions, 'reads must not starve while writes wait for storage')
-assert(limits.linkPaceMs < limits.paceMs, 'a bundle must not close just before the frame with its requests comes')
 assert(limits.bodyBytes <= limits.bundleBytes, 'any patch must fit into a bundle')
 assert(limits.bundleBytes <= limits.waitingBytes, 'a full bundle must be allowed to wait')
 assert(limits.bodyBytes <= limits.stateBytes, 'a whole body must fit into a state')

@@ -35,6 +35,7 @@ export class ProcessLinks {
       port,
       credentials: this.#credentials,
       hello: () => this.#hello(),
+      pace: 'at-once',
       onLink: (link) => (link.peer.role === 'peer' ? this.#peer(link) : this.#api(link)),
     })
     return this.#server.port

@@ -2,7 +2,7 @@
 import { createServer, type Server } from 'node:http'
 import { WebSocket, WebSocketServer } from 'ws'
 import { limits } from '#shared/limits.ts'
-import { Link, type Codec } from '#shared/link/link.ts'
+import { Link, type Codec, type Pace } from '#shared/link/link.ts'
 import { LINK_VERSION, stateCodec, type Hello, type LinkMessage } from '#shared/link/messages.ts'
 
 /** Who may open a link, and how one shows that one may. */
@@ -14,6 +14,11 @@ export interface LinkCredentials {
 }
 
 const SOCKET_OPTIONS = { perMessageDeflate: false, maxPayload: 64 * 1024 * 1024, handshakeTimeout: 2_000 } as const
+
+/** Masks protect proxies from what a browser's page sends; nothing hostile dials from here. Zeros leave the bytes as they are. */
+function maskNothing(mask: Buffer): void {
+  mask.fill(0)
+}
 
 /** The first message of a socket as a hello; closes a socket that says anything else, or nothing in time. */
 function expectHello(socket: WebSocket, then: (hello: Hello) => void): void {
@@ -59,7 +64,7 @@ export async function dialWith<Message>(
   if (authorization === undefined) return then(undefined)
   // Cloud Run takes the signature off the one that it looks at; the other one arrives whole.
   const headers = { authorization, 'x-serverless-authorization': authorization }
-  const socket = new WebSocket(url, { ...SOCKET_OPTIONS, headers })
+  const socket = new WebSocket(url, { ...SOCKET_OPTIONS, generateMask: maskNothing, headers })
   let link: Link<Message> | undefined
   socket.on('error', () => socket.terminate())
   socket.once('close', () => {
@@ -80,6 +85,7 @@ type Acceptance<Message> = {
   readonly credentials: LinkCredentials
   readonly hello: () => Omit<Hello, 'kind' | 'version'>
   readonly onLink: (link: Link<Message>) => void
+  readonly pace?: Pace
 }
 
 export type LinkServer = { readonly port: number; close(): Promise<void> }
@@ -91,7 +97,7 @@ export function acceptLinks(options: Acceptance<LinkMessage>): Promise<LinkServe
 
 /** The same, of links on which something else is said. */
 export function acceptWith<Message>(codec: Codec<Message>, options: Acceptance<Message>): Promise<LinkServer> {
-  const { host, port, credentials, hello, onLink } = options
+  const { host, port, credentials, hello, onLink, pace } = options
   const server: Server = createServer((_, res) => res.writeHead(200).end('{}'))
   const sockets = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: SOCKET_OPTIONS.maxPayload })
   server.on('upgrade', (request, socket, head) => {
@@ -102,7 +108,7 @@ export function acceptWith<Message>(codec: Codec<Message>, options: Acceptance<M
       sockets.handleUpgrade(request, socket, head, (accepted) =>
         expectHello(accepted, (peer) => {
           accepted.send(JSON.stringify({ kind: 'hello', version: LINK_VERSION, ...hello() } satisfies Hello))
-          onLink(new Link(accepted, peer, codec))
+          onLink(new Link(accepted, peer, codec, pace))
         }),
       )
     })

@@ -2,16 +2,28 @@
  * One link: an open WebSocket between two processes, after both have said hello.
  *
  * Owns: the socket, what is to go with the next frame. Does not own: what messages mean, reconnection. I1. Messages
- * arrive in the order in which they were sent, or the link ends. I2. What is sent in one turn of the event loop goes
- * in one frame, and so does what is sent in the turns after it, as long as each brings more: a busy link then carries
- * a frame for many requests, an idle one waits for nobody. I3. A link that does not take what is sent to it is ended, not queued for without bound.
+ * arrive in the order in which they were sent, or the link ends. I2. A frame carries what is sent together: a busy link
+ * a frame for many messages, an idle one waits for nobody (`Pace`). I3. A link that does not take what is sent to it is
+ * ended, not queued for without bound.
+ *
+ * Rejected: that who asks, where many answers came at once, waits for as many requests (1 to 3 ms at most). Fewer and
+ * fuller frames took a third off a state process behind one busy link, but over three of them, as clients come to them
+ * by chance, the waiting cost up to 15 % of the acknowledgements a second and saved at most 8 % of the CPU.
  */
 import type { WebSocket } from 'ws'
 import { limits } from '#shared/limits.ts'
 import type { Hello, LinkMessage } from '#shared/link/messages.ts'
 
-/** A frame waits for at most so many turns of the event loop, and for no more when it is as large as this. */
+/** When what is sent goes out, as a frame. */
+export type Pace =
+  /** After a turn of the event loop, and a few more as long as each brings more. */
+  | 'turns'
+  /** As soon as who sends has returned: for the side that answers many at once. */
+  | 'at-once'
+
+/** With the pace 'turns' a frame waits for at most so many. */
 const MOST_TURNS = 4
+/** A frame waits for no more when it is as large as this. */
 const ENOUGH_CHARACTERS = 64 * 1024
 
 /** What a frame is made of: each message becomes a text that ends in a line feed. `decode` throws on what no version of ours sends. */
@@ -20,6 +32,7 @@ export type Codec<Message> = { encode(message: Message): string; decode(frame: s
 export class Link<Message = LinkMessage> {
   readonly #codec: Codec<Message>
   readonly #socket: WebSocket
+  readonly #pace: Pace
   readonly peer: Hello
   #lines = ''
   #flushing = false
@@ -29,9 +42,10 @@ export class Link<Message = LinkMessage> {
   #alive = true
   readonly #pulse: NodeJS.Timeout
 
-  constructor(socket: WebSocket, peer: Hello, codec: Codec<Message>) {
+  constructor(socket: WebSocket, peer: Hello, codec: Codec<Message>, pace: Pace = 'turns') {
     this.#codec = codec
     this.#socket = socket
+    this.#pace = pace
     this.peer = peer
     socket.on('message', (data: Buffer) => {
       this.#alive = true
@@ -59,7 +73,12 @@ export class Link<Message = LinkMessage> {
     this.#lines += this.#codec.encode(message)
     if (this.#flushing) return
     this.#flushing = true
-    setImmediate(() => this.#turn(1, 0))
+    switch (this.#pace) {
+      case 'turns':
+        return void setImmediate(() => this.#turn(1, 0))
+      case 'at-once':
+        return queueMicrotask(() => this.#flush())
+    }
   }
 
   /** `had`: characters that waited a turn ago. */

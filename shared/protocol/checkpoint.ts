@@ -60,8 +60,11 @@ export class Checkpoints {
 
   /** Everything below this number is covered, and published by the word of stored checkpoints: nobody need read it (rule K4). */
   low(): Seq {
-    let low = this.covered()
-    for (const { unmarkedFrom } of this.#dirty) if (unmarkedFrom !== undefined && unmarkedFrom < low) low = unmarkedFrom
+    let low = this.#parts.log.nextSeq
+    for (const { dirtyFrom, unmarkedFrom } of this.#dirty) {
+      if (dirtyFrom !== undefined && dirtyFrom < low) low = dirtyFrom
+      if (unmarkedFrom !== undefined && unmarkedFrom < low) low = unmarkedFrom
+    }
     return low
   }
 

@@ -58,11 +58,15 @@ export class Segments {
     })
   }
 
-  /** The oldest pieces of one tier that are enough to be merged. Tiers fall from old to new. */
   #due(): Piece[] | undefined {
+    // The low is the dearer question of the two, and mostly there is no run at all.
+    if (this.#run(0) === undefined) return undefined
     // What a checkpoint covers half is not whole any more, and soon covered too.
-    const low = this.#low()
-    let begin = this.#pieces[0] && this.#pieces[0].from < low ? 1 : 0
+    return this.#run(this.#pieces[0]!.from < this.#low() ? 1 : 0)
+  }
+
+  /** The oldest pieces of one tier, from the piece at `begin` on, that are enough to be merged. Tiers fall from old to new. */
+  #run(begin: number): Piece[] | undefined {
     while (begin < this.#pieces.length) {
       const tier = this.#pieces[begin]!.tier
       let end = begin

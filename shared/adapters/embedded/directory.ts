@@ -17,9 +17,10 @@
  *  I4  An error of the disk is an outcome or a fault, never a rejection.
  */
 import { randomBytes } from 'node:crypto'
-import { mkdirSync, readdirSync, rmSync, watch as watchFolder, type FSWatcher } from 'node:fs'
-import { link, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdirSync, readdirSync, readFile as readFileThen, rmSync, watch as watchFolder, type FSWatcher } from 'node:fs'
+import { link, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { assert } from '#shared/assert.ts'
 import type { Incarnation } from '#shared/ids.ts'
 import type { Directory, DirectoryOutcome, Member } from '#shared/ports/directory.ts'
@@ -33,6 +34,9 @@ export type DirectoryOptions = {
   readonly pollMs?: number
   readonly onFault?: OnFault
 }
+
+/** A third of the time of what `node:fs/promises` calls so, and every process reads every heartbeat. */
+const readFile = promisify(readFileThen)
 
 const VERSION = 1
 const NAME = /^[0-9a-zA-Z][0-9a-zA-Z._-]{0,99}$/
@@ -57,7 +61,7 @@ export function openDirectory(options: DirectoryOptions): Promise<Directory> {
   /** By name, while a record is being written: what is to be written next, and the end of all of it. */
   const writing = new Map<string, { next: Announcement | undefined; readonly done: Promise<void> }>()
   const reported = new Map<string, string>()
-  const watcher = openWatcher({ folder, pollMs, onFault, read: readMembers })
+  const watcher = openWatcher({ folder, pollMs, onFault, readAll: readMembers, readOne: readMember })
   let closed = false
   prepareFolder(folder, onFault)
 
@@ -217,26 +221,30 @@ function parseMember(text: string, name: string): Member | undefined {
 
 type Watcher = { add(onChange: (members: readonly Member[]) => void): () => void; close(): Promise<void> }
 
-/** One reader for all who watch. It works only while somebody does. */
+/** One reader for all who watch. It works only while somebody does. A notice of the system names the record to read; the poll reads all. */
 function openWatcher(options: {
   readonly folder: string
   readonly pollMs: number
   readonly onFault: OnFault
-  readonly read: () => Promise<Member[]>
+  readonly readAll: () => Promise<Member[]>
+  readonly readOne: (name: string) => Promise<Member | undefined>
 }): Watcher {
-  const { folder, pollMs, onFault, read } = options
+  const { folder, pollMs, onFault, readAll, readOne } = options
   /** What each was last told, as JSON; undefined: nothing yet. */
   const watchers = new Map<(members: readonly Member[]) => void, string | undefined>()
   let system: FSWatcher | undefined
   let poll: NodeJS.Timeout | undefined
-  /** A reading is under way; `again`: something changed since it began. */
+  /** As last read. */
+  const known = new Map<string, Member>()
+  /** What is to be read: these names, or all. */
+  let stale = new Set<string>()
+  let allStale = false
   let reading: Promise<void> | undefined
-  let again = false
 
   function start(): void {
     poll = setInterval(() => {
       if (system === undefined) startSystem()
-      refresh()
+      refresh(undefined)
     }, pollMs)
     poll.unref()
     startSystem()
@@ -245,7 +253,8 @@ function openWatcher(options: {
   function startSystem(): void {
     try {
       system = watchFolder(folder, { persistent: false }, (_event, file) => {
-        if (file === null || RECORD.test(file)) refresh()
+        const name = file === null ? undefined : RECORD.exec(file)?.[1]
+        if (file === null || name !== undefined) refresh(name)
       })
       system.on('error', (error) => {
         onFault({ what: 'watch the directory', reason: reasonOf(error) })
@@ -268,27 +277,29 @@ function openWatcher(options: {
     stopSystem()
   }
 
-  function refresh(): void {
-    if (reading !== undefined) {
-      again = true
-      return
-    }
+  /** `name`: only its record has changed; undefined: nobody knows. What changes during a reading is read after it. */
+  function refresh(name: string | undefined): void {
+    if (name === undefined) allStale = true
+    else stale.add(name)
+    if (reading !== undefined) return
     reading = readAndTell().finally(() => {
       reading = undefined
-      if (!again) return
-      again = false
-      if (watchers.size > 0) refresh()
+      if ((allStale || stale.size > 0) && watchers.size > 0) refresh([...stale][0])
     })
   }
 
   async function readAndTell(): Promise<void> {
-    let members: Member[]
+    const names = stale
+    const all = allStale
+    stale = new Set()
+    allStale = false
     try {
-      members = await read()
+      if (all) await relearn()
+      else for (const name of names) learn(name, await readOne(name))
     } catch (error) {
-      if (errorCode(error) !== 'ENOENT') return onFault({ what: 'read the directory', reason: reasonOf(error) })
-      members = []
+      return onFault({ what: 'read the directory', reason: reasonOf(error) })
     }
+    const members = [...known.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
     const text = JSON.stringify(members)
     for (const [onChange, last] of watchers) {
       if (last === text) continue
@@ -297,13 +308,27 @@ function openWatcher(options: {
     }
   }
 
+  async function relearn(): Promise<void> {
+    const members = await readAll().catch((error: unknown) => {
+      if (errorCode(error) !== 'ENOENT') throw error
+      return []
+    })
+    known.clear()
+    for (const member of members) known.set(member.name, member)
+  }
+
+  function learn(name: string, member: Member | undefined): void {
+    if (member === undefined) known.delete(name)
+    else known.set(name, member)
+  }
+
   return {
     add(onChange) {
       // A function of its own, so that one that is added twice is told twice.
       const entry = (members: readonly Member[]): void => onChange(members)
       watchers.set(entry, undefined)
       if (watchers.size === 1) start()
-      refresh()
+      refresh(undefined)
       return () => {
         if (watchers.delete(entry) && watchers.size === 0) stop()
       }

@@ -86,6 +86,18 @@ test('a frame waits as long as each turn brings more, for four turns at most, an
   expect(socket.frames).toHaveLength(3)
 })
 
+describe('the pace of who answers', () => {
+  test('what is sent before it returns goes at once, in one frame (I2)', async () => {
+    jest.useFakeTimers({ doNotFake: ['queueMicrotask'] })
+    const quick = new Link(socket as unknown as WebSocket, HELLO, stateCodec, 'at-once')
+    for (let token = 1; token <= 3; token++) quick.send(forget(token))
+    expect(socket.frames).toEqual([])
+    await Promise.resolve()
+    expect(socket.frames.map(decodeFrame)).toEqual([[forget(1), forget(2), forget(3)]])
+    quick.end()
+  })
+})
+
 test('messages of a frame arrive in order', () => {
   arrive([1, 2, 3].map((token) => encodeMessage(forget(token))).join(''))
   expect(received).toEqual([forget(1), forget(2), forget(3)])

@@ -47,14 +47,14 @@ test('a patch comes with its ops: from its text, and nobody else holds them', ()
 /** A change of these is a change of LINK_VERSION: processes of two versions run side by side while a deployment goes on. */
 describe('golden lines', () => {
   const golden: readonly (readonly [string, LinkMessage, string])[] = [
-    ['hello', { kind: 'hello', version: LINK_VERSION, role: 'peer', name: 'p', incarnation: A }, '{"kind":"hello","version":1,"role":"peer","name":"p","incarnation":"a"}\n'],
+    ['hello', { kind: 'hello', version: LINK_VERSION, role: 'peer', name: 'p', incarnation: A }, '{"kind":"hello","version":2,"role":"peer","name":"p","incarnation":"a"}\n'],
     [
       'patch',
       { kind: 'submit', token: 1, submission: { kind: 'patch', request: { ...patchRequest('é'), creation: undefined } } },
-      `{"kind":"patch","token":1,"request":{"id":"${ID}","user":"é","domain":"app.localhost","authority":"owner","key":"\\u0000\u007f\u0080\u00ffkeykeykeykey","bodyDigest":"","expected":7,"returnState":true,"lenient":false}}\t[{"op":"add","path":["active","é"],"value":{"é":["é",null,1.5]}}]\n`,
+      `[1,1,"${ID}","é","app.localhost","owner",null,"\\u0000\u007f\u0080\u00ffkeykeykeykey","",7,true,false,null]\t[{"op":"add","path":["active","é"],"value":{"é":["é",null,1.5]}}]\n`,
     ],
     ['read', { kind: 'submit', token: 2, submission: { kind: 'read', request: { id: ID, mode: 'strong', minIi: undefined } } }, `{"kind":"submit","token":2,"submission":{"kind":"read","request":{"id":"${ID}","mode":"strong"}}}\n`],
-    ['stored', { kind: 'answer', token: 3, answer: { kind: 'stored', ii: ii(7), updated: 5, replayed: false, activeType: 'application/json', state: undefined } }, '{"kind":"answer","token":3,"answer":{"kind":"stored","ii":7,"updated":5,"replayed":false,"activeType":"application/json"}}\n'],
+    ['stored', { kind: 'answer', token: 3, answer: { kind: 'stored', ii: ii(7), updated: 5, replayed: false, activeType: 'application/json', state: undefined } }, '[2,3,7,5,false,"application/json"]\n'],
     [
       'state',
       { kind: 'answer', token: 4, answer: { kind: 'state', state: view('n') } },
@@ -81,7 +81,10 @@ describe('what no version of ours sends', () => {
     ['{}\n{', NO_JSON],
     ['{"kind":"forget","token":1}\n\n{"kind"', NO_JSON],
     ['\t', NO_JSON],
-    ['{"kind":"patch","token":1,"request":{}}\tno json', NO_JSON],
+    ['[1,1,"id","u","d","owner",null,"","",null,false,false,null]\tno json', NO_JSON],
+    ['[2,3,7,5,false,"application/json"]\t[]', /a text that none of ours has/],
+    ['[3]', /none of ours is/],
+    ['null', /null/],
     ['{"kind":"hello"}\ttext', /a text that none of ours has/],
     ['null\ttext', /null/],
   ])('%j throws', (frame, message) => {

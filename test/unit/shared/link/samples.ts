@@ -87,6 +87,8 @@ export function messages(value: string): LinkMessage[] {
     { kind: 'hello', version: 1, role: 'api', name: value, incarnation: A },
     { kind: 'submit', token: 1, submission: { kind: 'patch', request: patchRequest(value) } },
     { kind: 'submit', token: 2, submission: { kind: 'patch', request: { ...patchRequest(value), creation: undefined, expected: undefined } } },
+    { kind: 'submit', token: 9, submission: { kind: 'patch', request: { ...patchRequest(value), imageFor: 'all' } } },
+    { kind: 'submit', token: 9, submission: { kind: 'patch', request: { ...patchRequest(value), imageFor: [value, 'text/plain'] } } },
     { kind: 'submit', token: 3, submission: { kind: 'read', request: { id: ID, mode: 'tracked', minIi: undefined } } },
     { kind: 'submit', token: 4, submission: { kind: 'create', request: { id: ID, user: value, domain: value, creation: { name: null, reserved: true } } } },
     { kind: 'submit', token: 5, submission: { kind: 'history', request: { id: ID, from: ii(1), to: undefined } } },
