@@ -39,6 +39,9 @@ export type GcsOptions = {
   readonly now?: () => number
 }
 
+/** As Google's front ends do. */
+const KEEP_ALIVE_MS = 240_000
+
 /** Rejects where the port or the folder cannot be had. */
 export async function startGcs({ host, port, folder, faults, now = Date.now }: GcsOptions): Promise<GcsEmulator> {
   mkdirSync(folder, { recursive: true, mode: 0o700 })
@@ -47,6 +50,8 @@ export async function startGcs({ host, port, folder, faults, now = Date.now }: G
   const store = new GcsStore(folder, now)
   const door = new Door(store, { faults, keys: new Map([[credentials.client_email, publicKeyOf(credentials)]]), now })
   const server = createServer((req, res) => door.handle(req, res))
+  // Node's 5 s would end connections just as a client takes them up again: a put would be unknown for no reason of anybody's.
+  server.keepAliveTimeout = KEEP_ALIVE_MS
   try {
     await listen(server, host, port)
   } catch (error) {

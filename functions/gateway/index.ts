@@ -10,6 +10,8 @@ import { Gateway } from './gateway.ts'
 
 /** Cloud Run gives 10 s. */
 const STOP_MS = 9_000
+/** Longer than the load balancer keeps a connection (600 s): one that it takes up again must not just be ending. */
+const KEEP_ALIVE_MS = 620_000
 
 const read = readSettings(process.env, { required: [...NEEDED, 'BEARER_KEY', 'NAME_KEY', 'DOMAIN_WORKER_URL'] })
 if (read.kind === 'faults') {
@@ -26,6 +28,7 @@ const domainAgents = new DomainAgents({ domains: api.agentDomains, ground: api.g
 const gateway = new Gateway({ ground: domainAgents.ground, clock: systemClock, log })
 domainAgents.open((transport) => gateway.open(transport))
 const server = createServer(gateway.before(api.handler))
+server.keepAliveTimeout = KEEP_ALIVE_MS
 gateway.attach(server)
 server.listen(settings.PORT, settings.HOST)
 
