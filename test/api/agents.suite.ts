@@ -8,14 +8,14 @@ import type { TestPostgres } from '../support/postgres.ts'
 import type { TestServer } from './fixture.ts'
 
 /** `settings`: of `npm start`. */
-export function agentsSuite(settings: Readonly<Record<string, string>>): void {
+export function agentsSuite(settings: Readonly<Record<string, string>>, start = startLocalServer): void {
   let server: TestServer
   let postgres: TestPostgres
   let clients: Clients
 
   beforeAll(async () => {
     postgres = await startTestPostgres()
-    server = await startLocalServer({ DATABASE_URL: postgres.url, AUTHORIZE_DEFAULT: 'allow', ...settings })
+    server = await start({ DATABASE_URL: postgres.url, AUTHORIZE_DEFAULT: 'allow', ...settings })
     clients = await loadClients()
   })
   afterEach(cutWires)

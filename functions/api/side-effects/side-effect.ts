@@ -19,6 +19,8 @@ export type Occasion = {
   readonly active: Json
   /** What addresses of our own begin with, for this client. */
   readonly baseUrl: string
+  /** A published agent asks. */
+  readonly isAgents: boolean
 }
 
 /** A value that is JSON text already. */

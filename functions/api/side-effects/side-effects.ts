@@ -56,7 +56,7 @@ export class SideEffects {
     if (image!.view.active.length > limits.bodyBytes) return refused('too-large', `active is larger than ${limits.bodyBytes} bytes`)
     const active = JSON.parse(image!.view.active) as Json
     try {
-      return await effect.run({ caller: patch.caller, id, ii: stored.ii, active, baseUrl: baseUrl(this.#publicUrl, patch.host) })
+      return await effect.run({ caller: patch.caller, id, ii: stored.ii, active, baseUrl: baseUrl(this.#publicUrl, patch.host), isAgents: patch.lenient === true })
     } catch (error) {
       if (error instanceof AssertionError) throw error
       // The patch is stored: the client must hear that, whatever else has gone wrong.

@@ -39,7 +39,7 @@ export class Upload implements SideEffect {
     this.#parts = parts
   }
 
-  async run({ caller, id, ii, active, baseUrl }: Occasion): Promise<EffectAnswer> {
+  async run({ caller, id, ii, active, baseUrl, isAgents }: Occasion): Promise<EffectAnswer> {
     if (!checkUploadActive.Check(active)) return refused('bad-request', faultOf(checkUploadActive, active, 'active'))
     const { type, name } = active
     if (!isMediaType(type)) return refused('bad-request', 'active/type: not a media type')
@@ -50,7 +50,7 @@ export class Upload implements SideEffect {
     const object = ids.of('object', id, String(ii))
     const refusal = await this.make(caller, state, { type, name, object })
     if (refusal !== undefined) return refusal
-    const address = await uploads.uploadAddress({ name: uploadName({ state, object }), type, baseUrl })
+    const address = await uploads.uploadAddress({ name: uploadName({ state, object }), type, baseUrl, isBare: isAgents })
     if (address.kind === 'failed') return refused('unavailable', address.reason)
     return done({ upload: JSON.stringify(state), url: JSON.stringify(address.url), headers: JSON.stringify(address.headers) })
   }
