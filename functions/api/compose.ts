@@ -20,6 +20,7 @@ import type { DomainWorker } from '#shared/ports/domain-worker.ts'
 import type { SettingsWith } from '#shared/settings.ts'
 import { coldStorageOf, directoryOf, idTokenCredentials, postgresOf, uploadsOf } from '#functions/google-cloud/compose.ts'
 import { createApi, type Api } from './index.ts'
+import { apiSettingsOf } from './parts.ts'
 
 /** What none of these parts can do without. */
 export const NEEDED = ['GOOGLE_CLOUD_PROJECT', 'COLD_STORAGE_BUCKET', 'UPLOADS_BUCKET', 'DOMAIN_ROLES_KEY'] as const
@@ -50,7 +51,7 @@ export async function composeApi({ settings, name, bearerKey, nameKey, log }: Co
   const uploads = await uploadsOf(settings)
   const { directory, registry, close: closeDirectory } = directoryOf(settings, log)
   const coldStorage = coldStorageOf(settings)
-  const credentials = settings.LINK_ID_TOKENS ? idTokenCredentials(settings) : sharedSecret(secret(settings.DATA_DIR, 'link.key', 32))
+  const credentials = settings.LINK_ID_TOKENS ? idTokenCredentials(settings, log) : sharedSecret(secret(settings.DATA_DIR, 'link.key', 32))
   const cluster = new RoutedCluster(new DirectoryRoutes({ directory, credentials, name, expected: settings.STATE_PROCESSES }), systemClock)
   const postgres = new AwaitedServer({
     start: async () => {
@@ -65,15 +66,7 @@ export async function composeApi({ settings, name, bearerKey, nameKey, log }: Co
   const api = createApi({
     cluster,
     uploads,
-    settings: {
-      openDomains: settings.OPEN_DOMAINS,
-      corsOrigins: settings.CORS_ORIGINS,
-      issuers: settings.ISSUERS,
-      authorizeDefault: settings.AUTHORIZE_DEFAULT,
-      clusterInfo: settings.CLUSTER_INFO,
-      publicUrl: settings.PUBLIC_URL,
-      adminDomain: settings.ADMIN_DOMAIN,
-    },
+    settings: apiSettingsOf(settings),
     secrets: {
       bearerKey,
       nameKey,

@@ -7,6 +7,7 @@ import type { DomainWorker } from '#shared/ports/domain-worker.ts'
 import type { StateCluster } from '#shared/ports/state-cluster.ts'
 import type { Uploads } from '#shared/ports/uploads.ts'
 import type { EncryptedTokens } from './agent-tokens.ts'
+import type { Settings } from '#shared/settings.ts'
 import type { Issuer } from '#shared/sessions/id-tokens.ts'
 
 export type ApiSettings = {
@@ -24,6 +25,18 @@ export type ApiSettings = {
   readonly clusterInfo: boolean
   /** What addresses that we hand out begin with (`https://api.example.com`); undefined: the request's Host. */
   readonly publicUrl: string | undefined
+}
+
+export function apiSettingsOf(settings: Settings): ApiSettings {
+  return {
+    openDomains: settings.OPEN_DOMAINS,
+    corsOrigins: settings.CORS_ORIGINS,
+    issuers: settings.ISSUERS,
+    authorizeDefault: settings.AUTHORIZE_DEFAULT,
+    clusterInfo: settings.CLUSTER_INFO,
+    publicUrl: settings.PUBLIC_URL,
+    adminDomain: settings.ADMIN_DOMAIN,
+  }
 }
 
 export type ApiSecrets = {

@@ -5,7 +5,7 @@
  * name that it gave the connection. I2. After `end` nothing is sent, and the door has heard of the end.
  */
 import type { JsonObject } from '#shared/json.ts'
-import type { AgentDoor, DoorEvents, DoorTransport } from '#shared/ports/agent-door.ts'
+import type { AgentDoor, Transport, TransportEvents } from '#shared/ports/agent-door.ts'
 
 export type AgentConnectionOptions = {
   /** The script's own name for it. */
@@ -23,7 +23,7 @@ export type AgentConnectionOptions = {
   readonly onCut: () => void
 }
 
-export class AgentConnection implements DoorTransport {
+export class AgentConnection implements Transport {
   readonly host = undefined
   readonly mayBeSilent = true
   /** What waits for a script is bounded where it runs. */
@@ -32,7 +32,7 @@ export class AgentConnection implements DoorTransport {
   readonly #suffix: string
   /** How an update of its own domain's states begins. */
   readonly #ownUpdate: string
-  #events: DoorEvents | undefined
+  #events: TransportEvents | undefined
   /** Of the handshake. */
   #session: string | undefined
   #isOpen = false

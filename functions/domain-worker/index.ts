@@ -37,7 +37,7 @@ const server = await serveDomainWorker({
   host: settings.HOST,
   port: settings.PORT,
   // The libraries of Google Cloud are loaded where they are used.
-  credentials: settings.LINK_ID_TOKENS ? (await import('#functions/google-cloud/compose.ts')).idTokenCredentials(settings) : sharedSecret(secret(settings.DATA_DIR, 'link.key', 32)),
+  credentials: settings.LINK_ID_TOKENS ? (await import('#functions/google-cloud/compose.ts')).idTokenCredentials(settings, log) : sharedSecret(secret(settings.DATA_DIR, 'link.key', 32)),
   incarnation: randomUUID() as Incarnation,
 })
 process.send?.({ port: server.port })

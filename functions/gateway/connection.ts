@@ -10,7 +10,7 @@ import type { Json, JsonObject } from '#shared/json.ts'
 import { limits } from '#shared/limits.ts'
 import type { Log } from './log.ts'
 import type { Link, Session } from './session.ts'
-import type { Closing, Transport, TransportEvents } from './transport.ts'
+import type { Closing, Transport, TransportEvents } from '#shared/ports/agent-door.ts'
 
 export type ConnectionParts = {
   readonly transport: Transport

@@ -23,7 +23,7 @@ import type { SessionOf } from './session.ts'
 import { answerSidCheck, isForAgents, isSid, mintSid } from './sid.ts'
 import { attachSocketIo, SOCKET_IO_PATH } from './socket-io.ts'
 import { Topics } from './topic.ts'
-import type { Transport, TransportEvents } from './transport.ts'
+import type { Transport, TransportEvents } from '#shared/ports/agent-door.ts'
 import { WebSockets } from './web-socket.ts'
 import { Writes } from './writes.ts'
 

@@ -4,12 +4,12 @@ import { Server } from 'socket.io'
 import type { Socket } from 'socket.io'
 import { limits } from '#shared/limits.ts'
 import { sidOf } from './sid.ts'
-import type { Closing, OnTransport, Transport } from './transport.ts'
+import type { AgentDoor, Closing, Transport } from '#shared/ports/agent-door.ts'
 
 export const SOCKET_IO_PATH = '/socket.io/'
 
 /** `allows`: which Origins may read what polling answers. */
-export function attachSocketIo(server: HttpServer, onTransport: OnTransport, allows: (origin: string | undefined) => boolean): { close(): void } {
+export function attachSocketIo(server: HttpServer, onTransport: AgentDoor, allows: (origin: string | undefined) => boolean): { close(): void } {
   const io = new Server({
     path: SOCKET_IO_PATH,
     destroyUpgrade: false,
@@ -23,7 +23,7 @@ export function attachSocketIo(server: HttpServer, onTransport: OnTransport, all
   return { close: () => io.disconnectSockets(true) }
 }
 
-function opened(socket: Socket, onTransport: OnTransport): void {
+function opened(socket: Socket, onTransport: AgentDoor): void {
   const events = onTransport(transportOf(socket))
   forgetRequest(socket)
   if (events === undefined) {

@@ -5,16 +5,16 @@ import { WebSocketServer } from 'ws'
 import type { RawData, WebSocket } from 'ws'
 import { limits } from '#shared/limits.ts'
 import { sidOf } from './sid.ts'
-import type { Closing, OnTransport, Transport } from './transport.ts'
+import type { AgentDoor, Closing, Transport } from '#shared/ports/agent-door.ts'
 
 /** No status, "going away", "normal": the client's page has ended it. */
 const CLEAN_CODES: ReadonlySet<number> = new Set([1000, 1001, 1005])
 
 export class WebSockets {
   readonly #server = new WebSocketServer({ noServer: true, clientTracking: false, maxPayload: limits.bodyBytes, perMessageDeflate: false })
-  readonly #onTransport: OnTransport
+  readonly #onTransport: AgentDoor
 
-  constructor(onTransport: OnTransport) {
+  constructor(onTransport: AgentDoor) {
     this.#onTransport = onTransport
   }
 

@@ -25,9 +25,9 @@ import type { Settings, SettingsWith } from '#shared/settings.ts'
 const faults = (log: Log, what: string) => (fault: { readonly what: string; readonly reason: string }): void => log.warn(fault, what)
 
 /** Of a part that dials; `ADDRESS` and `LINK_CALLERS` make one that is dialled as well. */
-export function idTokenCredentials({ LINK_CALLERS, ADDRESS, ID_TOKEN_KEYS }: Settings): LinkCredentials {
+export function idTokenCredentials({ LINK_CALLERS, ADDRESS, ID_TOKEN_KEYS }: Settings, log: Log): LinkCredentials {
   const called = ADDRESS === undefined ? undefined : { audience: ADDRESS, callers: LINK_CALLERS, keys: ID_TOKEN_KEYS }
-  return idTokens({ tokenFor: openServiceTokens(), called })
+  return idTokens({ tokenFor: openServiceTokens(), called, onFault: (reason) => log.warn({ reason }, 'an ID token of a link could not be had, or was refused') })
 }
 
 export function coldStorageOf({ GOOGLE_CLOUD_PROJECT, STORAGE_EMULATOR_HOST, COLD_STORAGE_BUCKET }: SettingsWith<'GOOGLE_CLOUD_PROJECT' | 'COLD_STORAGE_BUCKET'>): ColdStorage {

@@ -30,6 +30,7 @@ import type { Settings } from '#shared/settings.ts'
 import { Origins } from '#functions/api/cors.ts'
 import { claimedDomains, createApi, type Api } from '#functions/api/index.ts'
 import { DomainAgents } from '#functions/domain-agents/domain-agents.ts'
+import { apiSettingsOf } from '#functions/api/parts.ts'
 import { Gateway } from '#functions/gateway/gateway.ts'
 import { runRetention } from '#functions/scheduled/retention.ts'
 import { Repeated } from '#functions/local/repeated.ts'
@@ -71,15 +72,7 @@ export async function composePlatform(settings: Settings, log: Log): Promise<Pla
   const directory = await openDirectory({ folder: join(DATA_DIR, 'directory'), onFault })
   const state = settings.STATE_PROCESSES === 1 ? await inThisProcess(settings, directory, log) : await inProcessesOfTheirOwn(settings, directory, log)
   const cluster = new RoutedCluster(state.routes, systemClock)
-  const apiSettings = {
-    openDomains: settings.OPEN_DOMAINS,
-    corsOrigins: settings.CORS_ORIGINS,
-    issuers: settings.ISSUERS,
-    authorizeDefault: settings.AUTHORIZE_DEFAULT,
-    clusterInfo: settings.CLUSTER_INFO,
-    publicUrl: settings.PUBLIC_URL,
-    adminDomain: settings.ADMIN_DOMAIN,
-  }
+  const apiSettings = apiSettingsOf(settings)
   const registry = await openDomainRegistry({ folder: join(DATA_DIR, 'domains') })
   const origins = new Origins({ settings: apiSettings, domains: claimedDomains(registry) })
   const postgresKey = secret(DATA_DIR, 'postgres.key', 32)

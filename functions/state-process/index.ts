@@ -47,7 +47,7 @@ const stateProcess = await startStateProcess({
 /** Its libraries are loaded where they are used. */
 async function onGoogleCloud(of: SettingsWith<'GOOGLE_CLOUD_PROJECT' | 'COLD_STORAGE_BUCKET'>): Promise<Parts> {
   const { idTokenCredentials, stateProcessOf } = await import('#functions/google-cloud/compose.ts')
-  return { ...stateProcessOf(of, log), credentials: of.LINK_ID_TOKENS ? idTokenCredentials(of) : ofOneMachine(of) }
+  return { ...stateProcessOf(of, log), credentials: of.LINK_ID_TOKENS ? idTokenCredentials(of, log) : ofOneMachine(of) }
 }
 
 async function onDataDirectory(of: Settings): Promise<Parts> {

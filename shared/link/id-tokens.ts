@@ -20,23 +20,44 @@ export type CalledParts = {
 const ISSUERS = ['https://accounts.google.com', 'accounts.google.com']
 const KEYS_TIMEOUT_MS = 3_000
 
-/** `tokenFor`: an ID token of our own account for an audience, `https://host`. `called` undefined: nobody may call us. */
-export function idTokens({ tokenFor, called }: { readonly tokenFor: (audience: string) => Promise<string>; readonly called: CalledParts | undefined }): LinkCredentials {
+export type IdTokenParts = {
+  /** An ID token of our own account for an audience, `https://host`. */
+  readonly tokenFor: (audience: string) => Promise<string>
+  /** Undefined: nobody may call us. */
+  readonly called: CalledParts | undefined
+  /** Why a token could not be had, or was refused. Holds none. */
+  readonly onFault: (reason: string) => void
+}
+
+export function idTokens({ tokenFor, called, onFault }: IdTokenParts): LinkCredentials {
   const payloadOf = called && payloads(called)
   return {
     async header(address) {
       const url = URL.parse(address)
       if (url?.protocol !== 'https:') throw new Error(`a link by ID token leads to an address https://..., not ${address}`)
-      return `Bearer ${await tokenFor(url.origin)}`
+      try {
+        return `Bearer ${await tokenFor(url.origin)}`
+      } catch (error) {
+        onFault(reasonOf(error))
+        throw error
+      }
     },
     async check(header) {
       const token = /^Bearer (\S+)$/.exec(header ?? '')?.[1]
       if (token === undefined || called === undefined || payloadOf === undefined) return false
-      const payload = await payloadOf(token).catch(() => undefined)
-      return payload?.['email_verified'] === true && called.callers.includes(String(payload['email']))
+      try {
+        const payload = await payloadOf(token)
+        if (payload['email_verified'] === true && called.callers.includes(String(payload['email']))) return true
+        onFault('the token of an account that may not call')
+      } catch (error) {
+        onFault(reasonOf(error))
+      }
+      return false
     },
   }
 }
+
+const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : 'unknown')
 
 /** What a valid token says. Rejects for any other. */
 function payloads({ audience, keys }: CalledParts): (token: string) => Promise<JWTPayload> {

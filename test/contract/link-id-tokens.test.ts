@@ -15,6 +15,7 @@ let ours: CryptoKey
 let theirs: CryptoKey
 let called: LinkCredentials
 let inFront: LinkCredentials
+const faults: string[] = []
 const tokenFor = (audience: string): Promise<string> => Promise.resolve(`token for ${audience}`)
 
 beforeAll(async () => {
@@ -26,8 +27,8 @@ beforeAll(async () => {
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
   const parts = { audience: AUDIENCE, callers: [CALLER, 'state-process@project.iam.gserviceaccount.com'] }
-  called = idTokens({ tokenFor, called: { ...parts, keys: `http://127.0.0.1:${port}/` } })
-  inFront = idTokens({ tokenFor, called: { ...parts, keys: 'front' } })
+  called = idTokens({ tokenFor, onFault: (reason) => faults.push(reason), called: { ...parts, keys: `http://127.0.0.1:${port}/` } })
+  inFront = idTokens({ tokenFor, onFault: (reason) => faults.push(reason), called: { ...parts, keys: 'front' } })
 })
 afterAll(() => void server.close())
 
@@ -48,6 +49,13 @@ test('no token goes to an address that is no service', async () => {
   await expect(called.header('http://state-process-1.example')).rejects.toThrow('https://')
 })
 
+test('why none can be had is told, and no link comes of it', async () => {
+  faults.length = 0
+  const broken = idTokens({ tokenFor: () => Promise.reject(new Error('no account')), called: undefined, onFault: (reason) => faults.push(reason) })
+  await expect(broken.header('https://state-process-1.example')).rejects.toThrow('no account')
+  expect(faults).toEqual(['no account'])
+})
+
 test('its callers are let in', async () => {
   expect(await called.check(await header())).toBe(true)
   expect(await inFront.check(await header())).toBe(true)
@@ -61,7 +69,11 @@ describe.each(['by itself', 'in front'])('looked at %s', (where) => {
     ['of an account that nobody has verified', { claims: { email_verified: false } }],
     ['of no account', { claims: { email: undefined } }],
     ['that is too old', { seconds: -60 }],
-  ])('not one %s', async (_, change) => expect(await (where === 'in front' ? inFront : called).check(await header(change))).toBe(false))
+  ])('not one %s', async (_, change) => {
+    faults.length = 0
+    expect(await (where === 'in front' ? inFront : called).check(await header(change))).toBe(false)
+    expect(faults).toHaveLength(1)
+  })
 
   test.each([undefined, '', 'Bearer', 'Bearer x', 'Basic eDp5', 'Bearer a.b.c'])('not %j', async (given) => {
     expect(await (where === 'in front' ? inFront : called).check(given)).toBe(false)
@@ -75,5 +87,5 @@ test('not one that somebody else has signed, or nobody', async () => {
 })
 
 test('what has no callers lets nobody in', async () => {
-  expect(await idTokens({ tokenFor, called: undefined }).check(await header())).toBe(false)
+  expect(await idTokens({ tokenFor, onFault: (reason) => faults.push(reason), called: undefined }).check(await header())).toBe(false)
 })

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globa
 import type { InteractionIndex, StateId } from '#shared/ids.ts'
 import type { Json, JsonObject } from '#shared/json.ts'
 import { limits } from '#shared/limits.ts'
-import type { DoorEvents, DoorTransport } from '#shared/ports/agent-door.ts'
+import type { Transport, TransportEvents } from '#shared/ports/agent-door.ts'
 import type { AgentEars, AgentEnd, DomainModule, DomainWorker } from '#shared/ports/domain-worker.ts'
 import { DomainAgent } from '#functions/domain-agents/domain-agent.ts'
 
@@ -21,7 +21,7 @@ class Stage {
   readonly outcomes: string[] = []
   readonly errors: string[] = []
   readonly users = new Map<string, string>([['s', 'ann']])
-  readonly transports: { readonly transport: DoorTransport; readonly heard: Json[]; readonly closed: string[] }[] = []
+  readonly transports: { readonly transport: Transport; readonly heard: Json[]; readonly closed: string[] }[] = []
   readonly agent: DomainAgent
 
   constructor() {
@@ -66,7 +66,7 @@ class Stage {
     return this.life.told.filter(({ type }) => type !== undefined).map(({ type, session, data }) => `${String(type)} ${String(session)} ${type === 'mutate' ? String((data as JsonObject)['ii']) : JSON.stringify(data)}`)
   }
 
-  #opened(transport: DoorTransport): DoorEvents {
+  #opened(transport: Transport): TransportEvents {
     const opened = { transport, heard: [] as Json[], closed: [] as string[] }
     this.transports.push(opened)
     return { message: (message) => void opened.heard.push(message as Json), closed: (how) => void opened.closed.push(how) }
