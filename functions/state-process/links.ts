@@ -73,9 +73,11 @@ export class ProcessLinks {
     const member = this.#members.find((other) => other.name === name)
     if (this.#closed || member === undefined || member.address === '' || name <= this.#name || this.#peers.has(name) || this.#dialling.has(name)) return
     this.#dialling.add(name)
-    void dial(member.address, () => this.#hello(), this.#credentials, (link) => {
+    const hello = this.#hello()
+    void dial(member.address, () => hello, this.#credentials, (link) => {
       this.#dialling.delete(name)
-      if (link !== undefined && !this.#closed) this.#peer(link)
+      // The other side knows the link under the life that said hello: if another has begun since, it is not for that one.
+      if (link !== undefined && !this.#closed && hello.incarnation === this.#host?.incarnation) this.#peer(link)
       else {
         link?.close()
         this.#later(name)

@@ -2,9 +2,9 @@
  * One link: an open WebSocket between two processes, after both have said hello.
  *
  * Owns: the socket, what is to go with the next frame. Does not own: what messages mean, reconnection. I1. Messages
- * arrive in the order in which they were sent, or the link ends. I2. A frame carries what is sent together: a busy link
- * a frame for many messages, an idle one waits for nobody (`Pace`). I3. A link that does not take what is sent to it is
- * ended, not queued for without bound.
+ * arrive in the order in which they were sent, or the link ends; none arrives after its end. I2. A frame carries what is
+ * sent together: a busy link a frame for many messages, an idle one waits for nobody (`Pace`). I3. A link that does not
+ * take what is sent to it is ended, not queued for without bound.
  *
  * Rejected: that who asks, where many answers came at once, waits for as many requests (1 to 3 ms at most). Fewer and
  * fuller frames took a third off a state process behind one busy link, but over three of them, as clients come to them
@@ -48,6 +48,7 @@ export class Link<Message = LinkMessage> {
     this.#pace = pace
     this.peer = peer
     socket.on('message', (data: Buffer) => {
+      if (this.#ended) return
       this.#alive = true
       let messages: Message[]
       try {
@@ -55,7 +56,10 @@ export class Link<Message = LinkMessage> {
       } catch {
         return this.end()
       }
-      for (const message of messages) this.onMessage(message)
+      for (const message of messages) {
+        this.onMessage(message)
+        if (this.#ended) return
+      }
     })
     socket.on('pong', () => (this.#alive = true))
     socket.on('close', () => this.end())

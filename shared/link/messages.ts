@@ -15,7 +15,7 @@ import type { Submission } from '#shared/link/channel.ts'
 import type { Codec } from '#shared/link/link.ts'
 
 /** Raised with every change that an older process could not read. */
-export const LINK_VERSION = 2
+export const LINK_VERSION = 3
 
 export type Hello = {
   readonly kind: 'hello'

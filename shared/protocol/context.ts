@@ -3,7 +3,7 @@
  * the clock as it was when the present event was read, effects in order.
  *
  * Owns: tokens and what continues when they come back. Does not own: any protocol decision.
- * I1. A continuation runs at most once, and not at all after `end()`.
+ * I1. A continuation runs at most once, and not at all after `end()`; nothing is emitted then either.
  */
 import type { DeleteOutcome, GetOutcome, ListOutcome, PutOutcome } from '#shared/ports/cold-storage.ts'
 import type { ClockReading, EffectToken, Event } from '#shared/protocol/events.ts'
@@ -38,7 +38,7 @@ export class Context {
   }
 
   emit(effect: Effect): void {
-    this.#effects.push(effect)
+    if (!this.#ended) this.#effects.push(effect)
   }
 
   takeEffects(): readonly Effect[] {
@@ -52,7 +52,7 @@ export class Context {
     return this.#ended
   }
 
-  /** After this no continuation runs any more. */
+  /** After this no continuation runs any more, and nothing is emitted. */
   end(): void {
     this.#ended = true
     for (const waiting of [this.#puts, this.#gets, this.#lists, this.#deletes, this.#timers]) waiting.clear()

@@ -1,4 +1,7 @@
-/** What state processes say to each other. None of it carries safety: lost, late or doubled it costs time only. */
+/**
+ * What state processes say to each other. Lost, late or doubled it costs time only. The answer to a hand-over carries
+ * safety all the same: a part ends where it says. So the question names whom it is for (rule H3).
+ */
 import type { Cycle, Incarnation, Seq, Slot, StateId } from '#shared/ids.ts'
 import type { InteractionView, StateView } from '#shared/ports/state-cluster.ts'
 
@@ -17,8 +20,8 @@ export type PeerMessage =
       /** The leader that the voter hears. */
       readonly leader: { readonly incarnation: Incarnation; readonly cycle: Cycle } | null
     }
-  /** Give up `cycle` of `slot`, which the epoch record says you lead. */
-  | { readonly kind: 'hand-over-ask'; readonly slot: Slot; readonly cycle: Cycle }
+  /** Give up `cycle` of `slot`, of which the epoch record names `leader`. */
+  | { readonly kind: 'hand-over-ask'; readonly slot: Slot; readonly cycle: Cycle; readonly leader: Incarnation }
   | {
       readonly kind: 'hand-over'
       readonly slot: Slot

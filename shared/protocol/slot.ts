@@ -220,15 +220,16 @@ export class Slot {
       const last = this.#handedOver?.cycle === cycle ? this.#handedOver.last : ((epoch.first - 1) as Seq)
       return then({ last, log: undefined, quietAtMs: this.quietAtMs })
     }
-    if (peers.isReachable(leader)) {
+    // One that only others can reach, or that does not answer, is sealed at last: it costs all its slots an election.
+    const lastResort = this.#tries >= context.tuning.lastResortTries
+    if (peers.isReachable(leader) && !lastResort) {
       return this.#askHandOver(leader, cycle, (answer) => {
         if (answer === undefined) return this.#tryAgain()
         const last = answer.last ?? ((epoch.first - 1) as Seq)
         then({ last, log: undefined, quietAtMs: context.now.monotonicMs + answer.waitMs })
       })
     }
-    // One that only others can reach is sealed at last: it costs all its slots an election.
-    if (!peers.isGone(leader, epoch.name) && this.#tries < context.tuning.lastResortTries) return this.#tryAgain()
+    if (!peers.isGone(leader, epoch.name) && !lastResort) return this.#tryAgain()
     fencing.fence(leader, (fenced) => {
       if (isBroken(fenced)) return this.#break(fenced)
       const quietAtMs = fenced.byItself ? 0 : fenced.seenAt.monotonicMs + context.tuning.successorWaitMs
@@ -240,7 +241,7 @@ export class Slot {
     const { context, peers } = this.#parts
     const asked = { cycle, of, then }
     this.#asked = asked
-    peers.send(of, { kind: 'hand-over-ask', slot: this.number, cycle })
+    peers.send(of, { kind: 'hand-over-ask', slot: this.number, cycle, leader: of })
     context.timer(context.tuning.handOverWaitMs, () => {
       if (this.#asked !== asked) return
       this.#asked = undefined

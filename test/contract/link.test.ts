@@ -196,6 +196,20 @@ describe('how a link ends', () => {
     await within(ended.promise, 'the end')
   })
 
+  test('nothing arrives after the end, not even the rest of a frame', async () => {
+    const { near, far } = await pair()
+    const tokens: number[] = []
+    const ended = signal()
+    far.onMessage = (message) => {
+      tokens.push((message as { token: number }).token)
+      if (tokens.length === 2) far.end()
+    }
+    near.onEnd = ended.resolve
+    for (let token = 0; token < 5; token++) near.send(forget(token))
+    await within(ended.promise, 'the end')
+    expect(tokens).toEqual([0, 1])
+  })
+
   test('the server closes', async () => {
     const { near, server } = await pair()
     const ended = signal()

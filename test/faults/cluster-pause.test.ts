@@ -41,6 +41,7 @@ test(
       load.addReader(state, n % 3 === 0 ? 'tracked' : 'strong')
     }
     const pauses = new Pauses(load)
+    report(`SIGSTOP of a leader: FAULT_SEED=${knobs.seed}`)
     await load.conduct(async () => {
       await pauses.allGoOn(3)
       for (let round = 0; round < ROUNDS; round++) {

@@ -42,6 +42,7 @@ export class Scene {
   nowMs = 0
   #lines: string[] = []
   #actors: Actor[] = []
+  #mistaken: { readonly by: Actor; readonly life: Actor; readonly earlier: Actor } | undefined
 
   constructor(tuning: Partial<Tuning> = {}, options: { readonly clustered?: boolean } = {}) {
     this.tuning = tuning
@@ -82,6 +83,23 @@ export class Scene {
     b.step({ kind: 'link-up', peer: a.incarnation, name: a.incarnation })
   }
 
+  /** The same, but `by` takes `life` for `earlier`, another life of its process. */
+  mistake(by: Actor, life: Actor, earlier: Actor): void {
+    this.line(`-- link ${by.incarnation} ${life.incarnation}, which ${by.incarnation} takes for ${earlier.incarnation}`)
+    this.#mistaken = { by, life, earlier }
+    life.step({ kind: 'link-up', peer: by.incarnation, name: by.incarnation })
+    by.step({ kind: 'link-up', peer: earlier.incarnation, name: life.incarnation })
+  }
+
+  /** That link ends. */
+  mend(): void {
+    const { by, life, earlier } = this.#mistaken!
+    this.line(`-- link ${by.incarnation} ${life.incarnation} ends`)
+    this.#mistaken = undefined
+    life.step({ kind: 'link-down', peer: by.incarnation })
+    by.step({ kind: 'link-down', peer: earlier.incarnation })
+  }
+
   /** `from` asks `to` to take over the slot of a state. */
   invite(from: Actor, to: Actor, state: StateName): void {
     this.deliver(from, { kind: 'send', to: to.incarnation, message: { kind: 'take-over', slot: slotOf(IDS[state]) } })
@@ -89,7 +107,10 @@ export class Scene {
 
   deliver(from: Actor, { to, message }: Extract<Effect, { kind: 'send' }>): void {
     if (message.kind !== 'heartbeat') this.line(`${from.incarnation}  => ${to} ${messageText(message)}`)
-    this.#actors.find((actor) => actor.incarnation === to)?.step({ kind: 'message', from: from.incarnation, message })
+    const { by, life, earlier } = this.#mistaken ?? {}
+    const receiver = from === by && to === earlier?.incarnation ? life : this.#actors.find((actor) => actor.incarnation === to)
+    const sender = from === life && receiver === by ? earlier! : from
+    receiver?.step({ kind: 'message', from: sender.incarnation, message })
   }
 
   /** Carries out everything that is pending and not held, and what follows from it. */

@@ -1,7 +1,9 @@
 /**
  * Links between simulated state processes, and the directory that they watch. Messages of one link keep their order;
  * links are slow, break, come back, and fall silent in one direction without anybody being told. Some messages arrive once
- * more, later, whatever has become of the link. The directory is late, forgets, and knows processes that are no more.
+ * more, later, whatever has become of the link. A link that came to be between two lives of a process leads to the later
+ * one, and the other side takes it for the earlier one, until it ends. The directory is late, forgets, and knows processes
+ * that are no more.
  *
  * Owns: links, cuts, the directory's records. Does not own: what is said.
  */
@@ -19,6 +21,14 @@ export class Network {
   #lives = new Map<Incarnation, Process>()
   /** Directed pairs over which a link stands, and when its last message arrives. */
   #links = new Map<string, number>()
+  #latest = new Map<string, Incarnation>()
+  /** Of a life the one before it. */
+  #earlier = new Map<Incarnation, Incarnation>()
+  /** Directed pairs of which the first takes the second for an earlier life of it. */
+  #mistaken = new Map<string, Incarnation>()
+  /** Chance of its own, so that the other seeds stay what they are. */
+  readonly #mistakes: Random
+  readonly #mistakenShare: number
   /** Directed pairs of names between which nothing passes until then; silently, or with the link going down. */
   #cuts = new Map<string, number>()
   #directory = new Map<string, Member>()
@@ -26,14 +36,19 @@ export class Network {
   /** A process has got word that it must act on. */
   onDelicate: (process: Process) => void = () => undefined
 
-  constructor(random: Random, timeline: Timeline, clustered: boolean) {
+  constructor(random: Random, timeline: Timeline, clustered: boolean, mistakes: Random) {
     this.#random = random
+    this.#mistakes = mistakes
+    this.#mistakenShare = mistakes.pick([0, 0, 0, 0.3])
     this.#timeline = timeline
     this.#clustered = clustered
   }
 
   join(process: Process): void {
     if (!this.#clustered) return
+    const earlier = this.#latest.get(process.name)
+    if (earlier !== undefined) this.#earlier.set(process.incarnation, earlier)
+    this.#latest.set(process.name, process.incarnation)
     for (const other of this.#lives.values()) this.#connect(process, other)
     this.#lives.set(process.incarnation, process)
     this.#announce(process)
@@ -110,9 +125,22 @@ export class Network {
         [b, a],
       ] as const) {
         this.#links.set(this.#key(from, to), this.#timeline.nowMs)
-        to.step({ kind: 'link-up', peer: from.incarnation, name: from.name })
+        this.#mistake(to, from)
+        to.step({ kind: 'link-up', peer: this.#takenFor(to, from), name: from.name })
       }
     })
+  }
+
+  /** `by` may take `process` for the life before it, for as long as the link stands. */
+  #mistake(by: Process, process: Process): void {
+    const earlier = this.#earlier.get(process.incarnation)
+    if (earlier === undefined || this.#lives.has(earlier) || !this.#mistakes.chance(this.#mistakenShare)) return
+    this.#mistaken.set(this.#key(by, process), earlier)
+    this.#timeline.after(this.#mistakes.between(500, 5_000), () => this.#disconnect(by, process))
+  }
+
+  #takenFor(by: Process, process: Process): Incarnation {
+    return this.#mistaken.get(this.#key(by, process)) ?? process.incarnation
   }
 
   #disconnect(a: Process, b: Process): void {
@@ -120,7 +148,9 @@ export class Network {
       [a, b],
       [b, a],
     ] as const) {
-      if (this.#links.delete(this.#key(from, to))) this.#timeline.after(this.#random.delayMs(20), () => to.step({ kind: 'link-down', peer: from.incarnation }))
+      const peer = this.#takenFor(to, from)
+      this.#mistaken.delete(this.#key(to, from))
+      if (this.#links.delete(this.#key(from, to))) this.#timeline.after(this.#random.delayMs(20), () => to.step({ kind: 'link-down', peer }))
     }
     if (a.alive && b.alive) this.#timeline.after(this.#random.between(200, 500), () => this.#connect(a, b))
   }
@@ -130,13 +160,14 @@ export class Network {
   }
 
   send(from: Process, to: Incarnation, message: PeerMessage): void {
-    const receiver = this.#lives.get(to)
+    const receiver = this.#lives.get(to) ?? [...this.#lives.values()].find((process) => this.#mistaken.get(this.#key(from, process)) === to)
     if (receiver === undefined || !this.#links.has(this.#key(from, receiver)) || this.#isCut(from, receiver)) return
     // A link keeps order: nothing overtakes what was sent before.
     const at = Math.max(this.#timeline.nowMs + this.#random.delayMs(5), this.#links.get(this.#key(from, receiver))!)
     this.#links.set(this.#key(from, receiver), at)
+    const sender = this.#takenFor(receiver, from)
     const deliver = (): void => {
-      receiver.step({ kind: 'message', from: from.incarnation, message })
+      receiver.step({ kind: 'message', from: sender, message })
       // Between what it was told and what it does with it.
       if (message.kind === 'hand-over') this.onDelicate(receiver)
     }

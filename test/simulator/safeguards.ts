@@ -97,6 +97,10 @@ export const safeguards: readonly Safeguard[] = [
     ],
   },
   {
+    name: 'only who is asked answers for its part (H3): another life of the process answers too',
+    edits: [edit('shared/protocol/core.ts', 'if (message.leader !== this.#options.incarnation) return\n', '')],
+  },
+  {
     name: 'key window in ID files (W1)',
     edits: [edit('shared/protocol/checkpoint.ts', 'state.keys.packed(context.now.wallMs)', 'Buffer.alloc(0)')],
   },

@@ -32,6 +32,8 @@ export type RunResult = {
   readonly digest: string
 }
 
+/** Far from all seeds. */
+const SEEDS_OF_MISTAKES = 1_000_000_000
 const MOST_STEPS = 600_000
 /** A fresh process has read and published by then what others left behind. */
 const PUBLISHED_AFTER_MS = 10_000
@@ -102,7 +104,7 @@ export class World {
     this.ids = someIds(random.between(1, 4), random.chance(0.5))
     this.#names = Array.from({ length: options.processes ?? random.pick([1, 2, 3, 3, 4]) }, (_, at) => `p${at}`)
     this.clustered = this.#names.length > 1
-    this.network = new Network(random, timeline, this.clustered)
+    this.network = new Network(random, timeline, this.clustered, new Random(options.seed + SEEDS_OF_MISTAKES))
     this.clients = new Clients(this)
     this.faults = new Faults(this)
     for (const name of this.#names) this.#current.set(name, new Process(this, name, undefined))

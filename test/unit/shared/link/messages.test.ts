@@ -47,7 +47,7 @@ test('a patch comes with its ops: from its text, and nobody else holds them', ()
 /** A change of these is a change of LINK_VERSION: processes of two versions run side by side while a deployment goes on. */
 describe('golden lines', () => {
   const golden: readonly (readonly [string, LinkMessage, string])[] = [
-    ['hello', { kind: 'hello', version: LINK_VERSION, role: 'peer', name: 'p', incarnation: A }, '{"kind":"hello","version":2,"role":"peer","name":"p","incarnation":"a"}\n'],
+    ['hello', { kind: 'hello', version: LINK_VERSION, role: 'peer', name: 'p', incarnation: A }, '{"kind":"hello","version":3,"role":"peer","name":"p","incarnation":"a"}\n'],
     [
       'patch',
       { kind: 'submit', token: 1, submission: { kind: 'patch', request: { ...patchRequest('é'), creation: undefined } } },

@@ -69,7 +69,7 @@ export function peerMessages(value: string): PeerMessage[] {
     { kind: 'vote-call', slot, number: 4 },
     { kind: 'vote', slot, number: 4, agree: false, leader: { incarnation: A, cycle } },
     { kind: 'vote', slot, number: 4, agree: true, leader: null },
-    { kind: 'hand-over-ask', slot, cycle },
+    { kind: 'hand-over-ask', slot, cycle, leader: A },
     { kind: 'hand-over', slot, cycle, last: 9 as Seq, waitMs: 0.5 },
     { kind: 'hand-over', slot, cycle, last: null, waitMs: 0 },
     { kind: 'track', id: ID },

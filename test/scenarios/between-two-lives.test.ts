@@ -1,0 +1,35 @@
+import { expect, test } from '@jest/globals'
+import { Scene } from './scene.ts'
+
+test('a link leads to another life than the one that it is taken for: that one does not answer for the other (rule H3)', () => {
+  const scene = new Scene({}, { clustered: true })
+  const a = scene.boot('a')
+  const b = scene.boot('b')
+  scene.members(a, b)
+  scene.link(a, b)
+  scene.run()
+  scene.pass(1_000)
+
+  scene.say('a leads x, and is over.')
+  a.patch('p1', 'x', 'one')
+  scene.run()
+  expect(a.answers.get('p1')).toMatchObject({ kind: 'stored', ii: 1 })
+  b.step({ kind: 'link-down', peer: a.incarnation })
+  a.crash()
+
+  scene.say("Another life of a's process begins, which b takes for a: b asks it to hand over, in vain.")
+  const next = scene.boot('next-a')
+  scene.members(b, next)
+  scene.mistake(b, next, a)
+  b.patch('p2', 'x', 'two')
+  scene.run()
+  scene.pass(1_500)
+  expect(b.answers.has('p2')).toBe(false)
+
+  scene.say('That link ends. Nobody else speaks for a, so its log is sealed, and nothing of it is lost.')
+  scene.mend()
+  scene.run()
+  scene.pass(5_000)
+  expect(b.answers.get('p2')).toMatchObject({ kind: 'stored', ii: 2 })
+  scene.compare(import.meta.url)
+})
