@@ -177,6 +177,8 @@ export const limits = {
   handlersWaiting: 2_048,
   /** What a domain has computed counts half so much in whose turn it is after this. */
   turnMemoryMs: 1_000,
+  /** Turns beyond the usual ones, for domains that have computed far less than those who have these. */
+  coolTurns: 2,
   /** A call that waits longer than this for its turn, or for a domain worker to be there, is not run. */
   handlerWaitMs: 2_000,
   /** What the api waits for the domain worker's word at most, all its repeats of a call included. */

@@ -44,7 +44,7 @@ const ANYWHERE = {
   SANDBOX_MEMORY_MIB: { kind: 'mebibytes', byDefault: '64', help: "memory of one domain's sandbox, in MiB; at least 16" },
   SANDBOX_SLICE_MS: { kind: 'milliseconds', byDefault: '200', help: 'how long a handler may compute at a stretch while other domains wait' },
   SANDBOXES: { kind: 'count', byDefault: '32', help: 'sandboxes that live at once, one a domain; idle ones make room. As many domain agents run besides' },
-  SANDBOXES_RUNNING: { kind: 'count', byDefault: undefined, help: 'sandboxes that compute at once; else one a core' },
+  SANDBOXES_RUNNING: { kind: 'count', byDefault: undefined, help: 'sandboxes that compute at once, beside two for domains that hardly compute; else one a core' },
   SANDBOXES_WARM: { kind: 'count', byDefault: '2', help: 'sandboxes kept ready for domains that have none yet' },
   HANDLER_CALL_MS: { kind: 'milliseconds', byDefault: '1000', help: 'how long one call of a handler may take, with what it waits for' },
   HANDLER_RESULT_KIB: { kind: 'kibibytes', byDefault: '64', help: 'largest result of a handler, in KiB' },

@@ -2,12 +2,16 @@
  * Whose turn it is: as many tenants compute at once as there are cores, the others wait in line.
  *
  * Owns: the line, the turns. Does not own: what is done in a turn. I1. A tenant has one turn at a time, and after it goes to
- * the end of the line; of those who wait, whoever has computed least of late is next, so that many who burn do not hold up
- * who does not. I2. No more than `living` tenants have a sandbox; one that is idle longest makes room.
+ * the end of the line; of those who wait, whoever has computed least of late is next. It does not even wait where those who
+ * have the turns have all computed far more: a few turns are kept for this, so that many who burn do not hold up who does
+ * not. I2. No more than `living` tenants have a sandbox; one that is idle longest makes room.
  * Domain agents are counted by themselves.
  */
 import { limits } from '#shared/limits.ts'
 import type { Tenant } from './tenant.ts'
+
+/** Times as much computed of late. */
+const MUCH_HOTTER = 4
 
 export class Scheduler {
   readonly #turns: number
@@ -63,9 +67,17 @@ export class Scheduler {
 
   /** Of those who are as cool, whoever waits longest. */
   #coolestFirst(nowMs: number): Iterable<Tenant> {
-    if (this.#line.size < 2 || this.#running.size >= this.#turns) return this.#line
+    if (this.#line.size < 2 || this.#running.size >= this.#turns + limits.coolTurns) return this.#line
     const heats = new Map([...this.#line].map((tenant) => [tenant, this.#heatOf(tenant, nowMs)]))
     return [...this.#line].sort((a, b) => heats.get(a)! - heats.get(b)!)
+  }
+
+  #hasTurn(tenant: Tenant, nowMs: number): boolean {
+    if (this.#running.size < this.#turns) return true
+    if (this.#running.size >= this.#turns + limits.coolTurns) return false
+    const heat = this.#heatOf(tenant, nowMs)
+    const hotter = [...this.#running].filter((other) => this.#heatOf(other, nowMs) + nowMs - this.#begunMs.get(other)! > MUCH_HOTTER * heat)
+    return hotter.length >= this.#turns
   }
 
   /** In a microtask: what else came in the same frame goes into the same step. */
@@ -80,7 +92,7 @@ export class Scheduler {
     const kept: Tenant[] = []
     const nowMs = performance.now()
     for (const tenant of this.#coolestFirst(nowMs)) {
-      if (this.#running.size >= this.#turns) break
+      if (!this.#hasTurn(tenant, nowMs)) break
       this.#line.delete(tenant)
       if (!tenant.hasWork) continue
       if (!tenant.hasSandbox && !this.#makeRoom(tenant)) {
