@@ -220,16 +220,15 @@ export class Slot {
       const last = this.#handedOver?.cycle === cycle ? this.#handedOver.last : ((epoch.first - 1) as Seq)
       return then({ last, log: undefined, quietAtMs: this.quietAtMs })
     }
-    // One that only others can reach, or that does not answer, is sealed at last: it costs all its slots an election.
-    const lastResort = this.#tries >= context.tuning.lastResortTries
-    if (peers.isReachable(leader) && !lastResort) {
+    if (peers.isReachable(leader)) {
       return this.#askHandOver(leader, cycle, (answer) => {
         if (answer === undefined) return this.#tryAgain()
         const last = answer.last ?? ((epoch.first - 1) as Seq)
         then({ last, log: undefined, quietAtMs: context.now.monotonicMs + answer.waitMs })
       })
     }
-    if (!peers.isGone(leader, epoch.name) && !lastResort) return this.#tryAgain()
+    // One that only others can reach is sealed at last: it costs all its slots an election.
+    if (!peers.isGone(leader, epoch.name) && this.#tries < context.tuning.lastResortTries) return this.#tryAgain()
     fencing.fence(leader, (fenced) => {
       if (isBroken(fenced)) return this.#break(fenced)
       const quietAtMs = fenced.byItself ? 0 : fenced.seenAt.monotonicMs + context.tuning.successorWaitMs
