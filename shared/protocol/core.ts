@@ -283,9 +283,7 @@ export class Core {
       case 'vote':
         return this.#elections.voted(from, message)
       case 'hand-over-ask':
-        // What another life has written, also one of this process, this one cannot know (rule H3).
-        if (message.leader !== this.#options.incarnation) return
-        return this.#slot(message.slot).handOverAsked(from, message.cycle)
+        return this.#slot(message.slot).handOverAsked(from, message.leader, message.cycle)
       case 'hand-over':
         return this.#slot(message.slot).handOverAnswered(from, message)
       case 'take-over':

@@ -26,6 +26,8 @@ export type PeerMessage =
       readonly kind: 'hand-over'
       readonly slot: Slot
       readonly cycle: Cycle
+      /** Who answers: another than was asked can say nothing of its part. */
+      readonly by: Incarnation
       /** Last number of the sender's part; null: it does not lead `cycle` and never will. */
       readonly last: Seq | null
       /** What is left of the wait behind somebody's seal. */

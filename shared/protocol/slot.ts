@@ -213,7 +213,7 @@ export class Slot {
 
   /** Ends the part of the leader that `epoch` names: asks it, or seals its log where nobody can. */
   #end(epoch: EpochRecord, then: (ended: Ended) => void): void {
-    const { context, peers, fencing } = this.#parts
+    const { context, peers } = this.#parts
     const { leader, cycle } = epoch
     if (leader === peers.incarnation) {
       this.#never = Math.max(this.#never, cycle) as Cycle
@@ -223,12 +223,18 @@ export class Slot {
     if (peers.isReachable(leader)) {
       return this.#askHandOver(leader, cycle, (answer) => {
         if (answer === undefined) return this.#tryAgain()
+        if (answer.by !== leader) return this.#seal(leader, then)
         const last = answer.last ?? ((epoch.first - 1) as Seq)
         then({ last, log: undefined, quietAtMs: context.now.monotonicMs + answer.waitMs })
       })
     }
     // One that only others can reach is sealed at last: it costs all its slots an election.
     if (!peers.isGone(leader, epoch.name) && this.#tries < context.tuning.lastResortTries) return this.#tryAgain()
+    this.#seal(leader, then)
+  }
+
+  #seal(leader: Incarnation, then: (ended: Ended) => void): void {
+    const { context, fencing } = this.#parts
     fencing.fence(leader, (fenced) => {
       if (isBroken(fenced)) return this.#break(fenced)
       const quietAtMs = fenced.byItself ? 0 : fenced.seenAt.monotonicMs + context.tuning.successorWaitMs
@@ -381,8 +387,10 @@ export class Slot {
 
   // Hand-over.
 
-  /** Somebody has read in the epoch record of `cycle` that this incarnation leads it. */
-  handOverAsked(from: Incarnation, cycle: Cycle): void {
+  /** Somebody has read in the epoch record of `cycle` that `leader` leads it. */
+  handOverAsked(from: Incarnation, leader: Incarnation, cycle: Cycle): void {
+    // What another life has written, also one of this process, this one cannot know (rule H3).
+    if (leader !== this.#parts.peers.incarnation) return this.#answerHandOver(from, cycle)
     if ((this.status === 'leading' || this.status === 'closing') && this.cycle === cycle) {
       this.#askers.add(from)
       return this.close()
@@ -395,7 +403,7 @@ export class Slot {
     const { context, peers } = this.#parts
     const last = this.#handedOver?.cycle === cycle ? this.#handedOver.last : null
     const waitMs = Math.max(0, this.quietAtMs - context.now.monotonicMs)
-    peers.send(to, { kind: 'hand-over', slot: this.number, cycle, last, waitMs })
+    peers.send(to, { kind: 'hand-over', slot: this.number, cycle, by: peers.incarnation, last, waitMs })
   }
 
   /** Ends its own part: takes nothing more, covers all it holds, then leads no longer. Final. */

@@ -91,15 +91,6 @@ export class Scene {
     by.step({ kind: 'link-up', peer: earlier.incarnation, name: life.incarnation })
   }
 
-  /** That link ends. */
-  mend(): void {
-    const { by, life, earlier } = this.#mistaken!
-    this.line(`-- link ${by.incarnation} ${life.incarnation} ends`)
-    this.#mistaken = undefined
-    life.step({ kind: 'link-down', peer: by.incarnation })
-    by.step({ kind: 'link-down', peer: earlier.incarnation })
-  }
-
   /** `from` asks `to` to take over the slot of a state. */
   invite(from: Actor, to: Actor, state: StateName): void {
     this.deliver(from, { kind: 'send', to: to.incarnation, message: { kind: 'take-over', slot: slotOf(IDS[state]) } })

@@ -97,8 +97,8 @@ export const safeguards: readonly Safeguard[] = [
     ],
   },
   {
-    name: 'only who is asked answers for its part (H3): another life of the process answers too',
-    edits: [edit('shared/protocol/core.ts', 'if (message.leader !== this.#options.incarnation) return\n', '')],
+    name: 'only who is asked answers for its part (H3): the word of another life of the process counts too',
+    edits: [edit('shared/protocol/slot.ts', 'if (answer.by !== leader) return this.#seal(leader, then)\n', '')],
   },
   {
     name: 'key window in ID files (W1)',
