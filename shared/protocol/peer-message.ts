@@ -1,6 +1,6 @@
 /**
  * What state processes say to each other. Lost, late or doubled it costs time only. The answer to a hand-over carries
- * safety all the same: a part ends where it says. So the question names whom it is for (rule H3).
+ * safety all the same: a part ends where it says. So it names who speaks, and the question whom it is for (rule H3).
  */
 import type { Cycle, Incarnation, Seq, Slot, StateId } from '#shared/ids.ts'
 import type { InteractionView, StateView } from '#shared/ports/state-cluster.ts'

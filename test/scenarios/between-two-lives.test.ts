@@ -2,13 +2,7 @@ import { expect, test } from '@jest/globals'
 import { Scene } from './scene.ts'
 
 test('a link leads to another life than the one that it is taken for: that one does not answer for the other (rule H3)', () => {
-  const scene = new Scene({}, { clustered: true })
-  const a = scene.boot('a')
-  const b = scene.boot('b')
-  scene.members(a, b)
-  scene.link(a, b)
-  scene.run()
-  scene.pass(1_000)
+  const { scene, a, b } = Scene.ofTwo()
 
   scene.say('a leads x, and is over.')
   a.patch('p1', 'x', 'one')

@@ -2,13 +2,7 @@ import { expect, test } from '@jest/globals'
 import { Scene } from './scene.ts'
 
 test('a slot is handed over: all of it is covered, nobody waits, and the answer is final (rules E1, H1, H2)', () => {
-  const scene = new Scene({}, { clustered: true })
-  const a = scene.boot('a')
-  const b = scene.boot('b')
-  scene.members(a, b)
-  scene.link(a, b)
-  scene.run()
-  scene.pass(1_000)
+  const { scene, a, b } = Scene.ofTwo()
 
   scene.say('a leads x; a patch is under way when b is invited to take over.')
   a.patch('p1', 'x', 'one')

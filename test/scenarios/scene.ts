@@ -49,6 +49,18 @@ export class Scene {
     this.clustered = options.clustered ?? false
   }
 
+  /** Two processes that have booted and know each other, past the wait behind a boot. */
+  static ofTwo(): { readonly scene: Scene; readonly a: Actor; readonly b: Actor } {
+    const scene = new Scene({}, { clustered: true })
+    const a = scene.boot('a')
+    const b = scene.boot('b')
+    scene.members(a, b)
+    scene.link(a, b)
+    scene.run()
+    scene.pass(1_000)
+    return { scene, a, b }
+  }
+
   get now(): ClockReading {
     return { wallMs: WALL_MS + this.nowMs, monotonicMs: this.nowMs }
   }
