@@ -4,7 +4,7 @@
  * Every state that there is has an ID file, or its first interaction in a log: logs are deleted when ID files cover them.
  * Nothing rests on it but rows: what cannot be read is named and passed over.
  */
-import type { Incarnation, InteractionIndex, StateId } from '#shared/ids.ts'
+import type { Incarnation, InteractionIndex, Seq, StateId } from '#shared/ids.ts'
 import type { ColdStorage } from '#shared/ports/cold-storage.ts'
 import { decodeBundle, decodeSegment } from '#shared/records/bundle.ts'
 import type { Bundle } from '#shared/records/bundle.ts'
@@ -21,28 +21,46 @@ export type SurveyOptions = { readonly coldStorage: ColdStorage; readonly onUnre
 const LOGS = 'leaders/'
 const FILES = 'ids/'
 
-/** While others write: logs first, since a log is deleted only when ID files cover it. */
+/** Some of them twice. While others write: logs first, since a log is deleted only when ID files cover it. */
 export async function* allStates(options: SurveyOptions): AsyncGenerator<FoundState> {
   yield* statesInLogs(options)
   yield* statesInFiles(options)
 }
 
-/** States whose first interaction is in a log still. */
-export async function* statesInLogs({ coldStorage, onUnread }: SurveyOptions): AsyncGenerator<FoundState> {
-  for (const name of await namesOf(coldStorage, LOGS, onUnread)) {
-    const incarnation = name.slice(LOGS.length, name.indexOf('/', LOGS.length)) as Incarnation
-    const object = parseLogName(incarnation, name)
-    if (object.kind === 'end') continue
+/** States whose first interaction is in a log still; some of them twice. */
+export async function* statesInLogs(options: SurveyOptions): AsyncGenerator<FoundState> {
+  const names = await namesOf(options.coldStorage, LOGS, options.onUnread)
+  for (const [incarnation, ofLog] of Map.groupBy(names, (name) => name.slice(LOGS.length, name.indexOf('/', LOGS.length)) as Incarnation)) yield* statesInLog(options, incarnation, ofLog)
+}
+
+/** The longest segments first: what one holds need not be read again from those that it was made of. */
+async function* statesInLog({ coldStorage, onUnread }: SurveyOptions, incarnation: Incarnation, names: readonly string[]): AsyncGenerator<FoundState> {
+  const read = new Set<number>()
+  for (const { name, from, to } of piecesOf(incarnation, names)) {
+    if (read.has(from)) continue
     const bytes = await bytesOf(coldStorage, name, onUnread)
     if (bytes === undefined) continue
     const bundles = readable(name, onUnread, (): readonly Bundle[] => {
-      if (object.kind === 'segment') return decodeSegment(bytes, incarnation, object.from, object.to)
-      return logObjectType(bytes) === 'bundle' ? [decodeBundle(bytes, incarnation, object.seq)] : []
+      if (from !== to) return decodeSegment(bytes, incarnation, from, to)
+      return logObjectType(bytes) === 'bundle' ? [decodeBundle(bytes, incarnation, from)] : []
     })
-    for (const { entries } of bundles ?? []) {
+    for (const { header, entries } of bundles ?? []) {
+      read.add(header.seq)
       for (const { id, creation } of entries) if (creation !== undefined) yield { id, domain: creation.domain, reserved: creation.reserved }
     }
   }
+}
+
+type Piece = { readonly name: string; readonly from: Seq; readonly to: Seq }
+
+/** Bundles and segments; one segment holds all of another, or nothing. */
+function piecesOf(incarnation: Incarnation, names: readonly string[]): Piece[] {
+  const pieces = names.flatMap((name): Piece[] => {
+    const object = parseLogName(incarnation, name)
+    if (object.kind === 'end') return []
+    return object.kind === 'segment' ? [{ name, from: object.from, to: object.to }] : [{ name, from: object.seq, to: object.seq }]
+  })
+  return pieces.toSorted((a, b) => b.to - b.from - (a.to - a.from))
 }
 
 /** States that have an ID file. */

@@ -18,7 +18,7 @@ export type SessionSurveyOptions = {
   readonly survey: () => AsyncIterable<FoundState>
   readonly names: Names
   readonly index: SessionIndex
-  readonly log: Pick<Log, 'info'>
+  readonly log: Pick<Log, 'info' | 'warn'>
 }
 
 export class SessionSurvey {
@@ -43,21 +43,29 @@ export class SessionSurvey {
   }
 
   async #complete(): Promise<boolean> {
-    const { survey, index, log } = this.#options
+    const { index, log } = this.#options
     const isWhole = await index.isWhole()
     if (isWhole !== false) return isWhole === true
-    let ids: StateId[] = []
-    for await (const { id, reserved } of survey()) {
-      if (this.#isClosed) return false
-      if (!reserved) continue
-      ids.push(id)
-      if (ids.length < limits.fillStates) continue
-      if (!(await this.#list(ids))) return false
-      ids = []
+    if (!(await this.#survey())) {
+      if (!this.#isClosed) log.warn({}, 'the list of sessions could not be made from cold storage; the next run tries again')
+      return false
     }
-    if (!(await this.#list(ids)) || !(await index.becameWhole())) return false
     log.info({}, 'the list of sessions is made')
     return true
+  }
+
+  async #survey(): Promise<boolean> {
+    const { survey, index } = this.#options
+    // A survey may name a state twice.
+    const ids = new Set<StateId>()
+    for await (const { id, reserved } of survey()) {
+      if (this.#isClosed) return false
+      if (reserved) ids.add(id)
+      if (ids.size < limits.fillStates) continue
+      if (!(await this.#list([...ids]))) return false
+      ids.clear()
+    }
+    return (await this.#list([...ids])) && index.becameWhole()
   }
 
   async #list(ids: readonly StateId[]): Promise<boolean> {

@@ -67,7 +67,7 @@ test('a use puts silence off, and does not put off an end that was begun; that i
   expect(await found({ silentBeforeMs: 9_000, endingBeforeMs: 9_000 })).toEqual(['open'])
 })
 
-test('lost with its database, it is made anew from the records of sessions: those that are not finished, each as used now', async () => {
+test('lost with its database, it is made anew from the records of sessions: those that are not finished, each as used now, also where a survey names it twice', async () => {
   const record = (active: object): object => ({ reserved: true, activeType: 'application/json;type=session', owner: 'u', domain: 'app', active: JSON.stringify(active) })
   const views = new Map<string, object | undefined>([
     ['open', record({})],
@@ -80,7 +80,7 @@ test('lost with its database, it is made anew from the records of sessions: thos
   async function* survey(): AsyncGenerator<FoundState> {
     surveys += 1
     yield { id: 'state' as StateId, domain: 'app', reserved: false }
-    for (const id of views.keys()) yield { id: id as StateId, domain: 'app', reserved: true }
+    for (const id of [...views.keys(), 'open']) yield { id: id as StateId, domain: 'app', reserved: true }
   }
   let isRead = false
   const names = { read: (id: StateId) => Promise.resolve(isRead ? { kind: 'view', view: views.get(id) } : { kind: 'unavailable', stored: false, reason: '' }) } as unknown as Names
