@@ -105,6 +105,10 @@ export const limits = {
   logObjects: 500_000,
   /** ID files and checkpoint records under way at once. */
   checkpointPuts: 4,
+  /** Behind each ID file the next one waits this long, and longer by its size, up to the other, while the log's tail is short. */
+  checkpointPauseMs: 4,
+  checkpointBytesPerMs: 16 * 1024,
+  checkpointPauseMaxMs: 50,
   /** This many bundles, then this many segments of one size, are merged into one segment ... */
   segmentFanIn: 16,
   /** ... once more bundles than this stand alone. */

@@ -7,6 +7,8 @@
  * I1. An ID file is written from committed state only (rule K1): taken at an `ii`, put when that is stored.
  * I2. A checkpoint's number is fixed before the first of its ID files is taken (rule K2).
  * I3. It moves only when every interaction of the slot up to it is in a stored ID file, inherited ones included.
+ * I4. Between two ID files there is time for others, less of it the more the log has grown, and none where somebody waits
+ *     for a slot to be covered.
  */
 import type { Cycle, Seq, StateId } from '#shared/ids.ts'
 import type { Context } from '#shared/protocol/context.ts'
@@ -31,6 +33,9 @@ export type CheckpointParts = {
   readonly whenPublished: (slot: Slot, then: (published: boolean) => void) => void
 }
 
+/** From this share of its bound on the tail of the log is kept down; files are written without a pause at all of it. */
+const GROWN_SHARE = 0.75
+
 /** Before everything: nothing of a slot is published. */
 const NOTHING: Place = { cycle: 0 as Cycle, seq: 0 as Seq }
 
@@ -46,6 +51,10 @@ export class Checkpoints {
   #sweeping = false
   #since = new Map<Slot, ClockReading>()
   #covering = new Map<Slot, (() => void)[]>()
+  /** ID files to be written; each answers its bytes, 0 where there is nothing to be written. */
+  #files: (() => number)[] = []
+  #lastFile = { atMs: -Infinity, bytes: 0 }
+  #isPausing = false
 
   constructor(parts: CheckpointParts) {
     this.#parts = parts
@@ -108,8 +117,8 @@ export class Checkpoints {
 
   /** A bundle was stored: the tail of the whole log has grown. */
   grown(): void {
-    if (this.#parts.tailBytes() < this.#parts.context.tuning.logTailBytes || this.#running > 0 || this.#queue.length > 0) return
-    // The oldest half: what holds the low back, without a burst over all slots.
+    if (this.#roomShare() >= 1 - GROWN_SHARE || this.#running > 0 || this.#queue.length > 0) return
+    // The oldest half: what holds the low back.
     const oldest = [...this.#dirty].sort((a, b) => (a.dirtyFrom ?? 0) - (b.dirtyFrom ?? 0))
     for (const slot of oldest.slice(0, Math.ceil(oldest.length / 2))) this.request(slot)
   }
@@ -127,7 +136,13 @@ export class Checkpoints {
     const waiting = this.#covering.get(slot)
     if (waiting) waiting.push(then)
     else this.#covering.set(slot, [then])
+    this.#nextFile()
     this.request(slot)
+  }
+
+  /** What is left of the bound of the log's tail. */
+  #roomShare(): number {
+    return Math.max(0, 1 - this.#parts.tailBytes() / this.#parts.context.tuning.logTailBytes)
   }
 
   #next(): void {
@@ -182,16 +197,42 @@ export class Checkpoints {
   #writeFiles(states: TrackedState[], then: () => void): void {
     const next = (): void => {
       const state = states.pop()
-      if (state === undefined) then()
-      else this.#writeFile(state, next)
+      if (state === undefined) return then()
+      this.#files.push(() => this.#writeFile(state, next))
+      this.#nextFile()
     }
     next()
   }
 
-  #writeFile(state: TrackedState, then: () => void): void {
+  /** I4. */
+  #nextFile(): void {
+    const { context } = this.#parts
+    while (this.#files.length > 0) {
+      const waitMs = this.#covering.size > 0 ? 0 : this.#lastFile.atMs + this.#pauseMs() - context.now.monotonicMs
+      if (waitMs > 0) {
+        if (this.#isPausing) return
+        this.#isPausing = true
+        return context.timer(Math.ceil(waitMs), () => {
+          this.#isPausing = false
+          this.#nextFile()
+        })
+      }
+      const bytes = this.#files.shift()!()
+      if (bytes > 0) this.#lastFile = { atMs: context.now.monotonicMs, bytes }
+    }
+  }
+
+  /** Behind the last ID file. */
+  #pauseMs(): number {
+    const { checkpointPauseMs, checkpointBytesPerMs, checkpointPauseMaxMs } = this.#parts.context.tuning
+    return Math.min(checkpointPauseMs + this.#lastFile.bytes / checkpointBytesPerMs, checkpointPauseMaxMs) * Math.min(1, this.#roomShare() / (1 - GROWN_SHARE))
+  }
+
+  #writeFile(state: TrackedState, then: () => void): number {
     if (state.clean) {
       state.slot.dirty.delete(state)
-      return then()
+      then()
+      return 0
     }
     const { context, log } = this.#parts
     const { ii, creation } = state
@@ -224,6 +265,7 @@ export class Checkpoints {
         then()
       }),
     )
+    return bytes.byteLength
   }
 
   /** The mark of what is published goes as far, unless the fan-out does not take it: then it stays where it is (rule O1). */

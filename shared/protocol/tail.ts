@@ -7,20 +7,13 @@
  */
 import type { InteractionIndex, Seq } from '#shared/ids.ts'
 import type { LeaderLog } from '#shared/protocol/leader-log.ts'
-import { decodeEntryLine } from '#shared/records/bundle.ts'
-
-export type TailEntry = {
-  readonly ii: InteractionIndex
-  readonly ts: number
-  readonly user: string
-  /** JSON text of the strict ops that were applied. */
-  readonly patch: string
-}
+import { decodeHistoryOf } from '#shared/records/bundle.ts'
+import type { HistoryEntry } from '#shared/records/id-file.ts'
 
 const FIELDS = 3
 
 export class Tail {
-  #recovered: TailEntry[] = []
+  #recovered: HistoryEntry[] = []
   /** Number, offset and bytes of each, one after the other. */
   #places: number[] = []
   /** Index of the first entry; meaningless while empty. */
@@ -35,7 +28,7 @@ export class Tail {
     return this.#places[0] as Seq | undefined
   }
 
-  recovered(entry: TailEntry): void {
+  recovered(entry: HistoryEntry): void {
     if (this.length === 0) this.#first = entry.ii
     this.#recovered.push(entry)
   }
@@ -53,7 +46,7 @@ export class Tail {
   }
 
   /** Those from `from` to `to`, as far as they are here. */
-  *entries(log: LeaderLog, from: number, to: number): Generator<TailEntry> {
+  *entries(log: LeaderLog, from: number, to: number): Generator<HistoryEntry> {
     const end = Math.min(to, this.#first + this.length - 1)
     for (let ii = Math.max(from, this.#first); ii <= end; ii++) {
       const at = ii - this.#first
@@ -61,10 +54,9 @@ export class Tail {
     }
   }
 
-  #read(log: LeaderLog, at: number): TailEntry {
-    const [seq, offset, bytes] = this.#places.slice(at * FIELDS, at * FIELDS + FIELDS) as [Seq, number, number]
-    const { ii, ts, user, patch } = decodeEntryLine(log.line(seq, offset, bytes))
-    return { ii, ts, user, patch }
+  #read(log: LeaderLog, at: number): HistoryEntry {
+    const place = at * FIELDS
+    return decodeHistoryOf(log.line(this.#places[place] as Seq, this.#places[place + 1]!, this.#places[place + 2]!))
   }
 
   /** An ID file holds them now. */

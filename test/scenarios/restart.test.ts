@@ -1,4 +1,5 @@
 import { expect, test } from '@jest/globals'
+import { limits } from '#shared/limits.ts'
 import { Scene } from './scene.ts'
 
 test('a restart after a crash reads the log from its low on, and the ID files for what lies before (rules K3, K4, G1, G2)', () => {
@@ -26,6 +27,8 @@ test('a restart after a crash reads the log from its low on, and the ID files fo
   b.read('r2', 'y')
   scene.run()
   scene.pass(1250)
+  // Between the two ID files.
+  scene.pass(limits.checkpointPauseMs + 1)
   expect(b.answers.get('r1')).toMatchObject({ kind: 'state', state: { ii: 4 } })
   expect(b.answers.get('r2')).toMatchObject({ kind: 'state', state: { ii: 1 } })
 
