@@ -7,8 +7,8 @@
  * I1. An ID file is written from committed state only (rule K1): taken at an `ii`, put when that is stored.
  * I2. A checkpoint's number is fixed before the first of its ID files is taken (rule K2).
  * I3. It moves only when every interaction of the slot up to it is in a stored ID file, inherited ones included.
- * I4. Between two ID files there is time for others, less of it the more the log has grown, and none where somebody waits
- *     for a slot to be covered.
+ * I4. Between two ID files there is time for others, less of it the nearer the log's tail or the states in no ID file are to
+ *     their bounds, and none where somebody waits for a slot to be covered.
  */
 import type { Cycle, Seq, StateId } from '#shared/ids.ts'
 import type { Context } from '#shared/protocol/context.ts'
@@ -29,12 +29,15 @@ export type CheckpointParts = {
   /** A slot's checkpoint has moved. */
   readonly onMoved: (slot: Slot) => void
   readonly tailBytes: () => number
+  readonly statesTracked: () => number
   /** Whether all that is stored of the slot now is surely published, after a while at the latest. */
   readonly whenPublished: (slot: Slot, then: (published: boolean) => void) => void
 }
 
-/** From this share of its bound on the tail of the log is kept down; files are written without a pause at all of it. */
+/** From this share of their bounds on the log's tail and the states that no ID file holds are kept down; at all of it there are no pauses. */
 const GROWN_SHARE = 0.75
+/** At so much of its bound the number of those states may not grow any more. */
+const OVERLOADED_SHARE = 1.25
 
 /** Before everything: nothing of a slot is published. */
 const NOTHING: Place = { cycle: 0 as Cycle, seq: 0 as Seq }
@@ -115,8 +118,8 @@ export class Checkpoints {
     })
   }
 
-  /** A bundle was stored: the tail of the whole log has grown. */
-  grown(): void {
+  /** Something waits for ID files that did not before. */
+  keepDown(): void {
     if (this.#roomShare() >= 1 - GROWN_SHARE || this.#running > 0 || this.#queue.length > 0) return
     // The oldest half: what holds the low back.
     const oldest = [...this.#dirty].sort((a, b) => (a.dirtyFrom ?? 0) - (b.dirtyFrom ?? 0))
@@ -140,9 +143,23 @@ export class Checkpoints {
     this.request(slot)
   }
 
-  /** What is left of the bound of the log's tail. */
+  /** Too many states are in memory that cannot be dropped from it. */
+  get overloaded(): boolean {
+    return this.#dirtyShare() >= OVERLOADED_SHARE
+  }
+
+  /** States that no ID file holds as they are, of the bound on states in memory. */
+  #dirtyShare(): number {
+    const { trackedStates } = this.#parts.context.tuning
+    if (this.#parts.statesTracked() < GROWN_SHARE * trackedStates) return 0
+    let states = 0
+    for (const { dirty } of this.#dirty) states += dirty.size
+    return states / trackedStates
+  }
+
+  /** What is left of the nearer of the two bounds. */
   #roomShare(): number {
-    return Math.max(0, 1 - this.#parts.tailBytes() / this.#parts.context.tuning.logTailBytes)
+    return Math.max(0, 1 - Math.max(this.#parts.tailBytes() / this.#parts.context.tuning.logTailBytes, this.#dirtyShare()))
   }
 
   #next(): void {

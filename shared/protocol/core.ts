@@ -60,6 +60,8 @@ export type CoreStatus = {
 /** Slots that a sealed log leaves behind and that are taken up at once in the background. */
 const SLOTS_TAKEN_UP_AT_ONCE = 8
 const DRAIN_LOOK_MS = 50
+/** States looked at for each that is brought into memory, while there are too many. */
+const LOOKS_FOR_ROOM = 64
 
 export class Core {
   readonly #options: CoreOptions
@@ -74,6 +76,8 @@ export class Core {
   readonly #publications: Publications
   #slots = new Map<SlotNumber, Slot>()
   #states = new Map<StateId, TrackedState>()
+  /** Goes round the states, to find those that can be dropped. */
+  #hand: IterableIterator<TrackedState> | undefined
   #recovering = new Map<StateId, ((state: TrackedState | Broken | NotServed) => void)[]>()
   #deadLogs = new Map<Incarnation, { log: DeadLog | undefined; waiting: ((log: DeadLog) => void)[] }>()
   #open = new Set<RequestToken>()
@@ -104,7 +108,7 @@ export class Core {
       covered,
       onStored: (seq) => {
         this.#segments.add(seq)
-        this.#checkpoints.grown()
+        this.#checkpoints.keepDown()
         if (seq === this.#context.tuning.logObjects) this.#rotate()
       },
       onFenced: () => this.#fenced(),
@@ -116,6 +120,7 @@ export class Core {
       recover: (slot, id, then) => this.#recover(slot, id, (state) => then(!('notServed' in state) && !isBroken(state))),
       onMoved: (slot) => this.#moved(slot),
       tailBytes: () => this.#log.keptBytes,
+      statesTracked: () => this.#states.size,
       whenPublished: (slot, then) => this.#publications.whenPublished(slot, then),
     })
     this.#publications = new Publications({
@@ -427,17 +432,21 @@ export class Core {
     })
   }
 
-  /** Drops clean states that nobody has asked for since the last sweep, when there are too many. */
+  /** Where there are too many: drops those of the next few that are clean and that nobody has asked for since they were looked at last. */
   #makeRoom(): void {
-    if (this.#states.size < this.#context.tuning.trackedStates) return
-    for (const [id, state] of this.#states) {
+    for (let looks = 0; looks < LOOKS_FOR_ROOM && this.#states.size >= this.#context.tuning.trackedStates; looks++) {
+      this.#hand ??= this.#states.values()
+      const { value: state, done } = this.#hand.next()
+      if (done === true) {
+        this.#hand = undefined
+        continue
+      }
       if (state.used || !state.clean || state.followings !== undefined || this.#behind.has(state) || state.lastSeq > this.#log.storedSeq) state.used = false
       else {
-        this.#states.delete(id)
+        this.#states.delete(state.id)
         state.slot.states.delete(state)
       }
       state.forgetText()
-      if (this.#states.size < this.#context.tuning.trackedStates * 0.9) return
     }
   }
 
@@ -502,7 +511,7 @@ export class Core {
   }
 
   #patch(token: RequestToken, state: TrackedState, request: PatchRequest): void {
-    const full = this.#full()
+    const full = this.#full(state)
     if (full && state.keys.find(request.key) === undefined) return this.#answer(token, full)
     const result = judge(state, request, this.#context.now.wallMs)
     if (result.kind === 'judged') {
@@ -516,10 +525,14 @@ export class Core {
     )
   }
 
-  /** Why nothing new is taken at the moment. */
-  #full(): Unavailable | undefined {
+  /** Why nothing new is taken of a state at the moment. */
+  #full(state: TrackedState): Unavailable | undefined {
     if (this.#log.failing !== undefined) return unavailable('cold storage does not accept writes', false)
     if (this.#log.overloaded) return unavailable('too many interactions wait for storage', false)
+    if (state.clean && this.#checkpoints.overloaded) {
+      this.#checkpoints.keepDown()
+      return unavailable('too many states wait for storage', false)
+    }
     return undefined
   }
 
@@ -560,7 +573,7 @@ export class Core {
 
   #create(token: RequestToken, state: TrackedState, request: CreateRequest): void {
     if (state.creation !== undefined) return this.#answerCurrent(token, state, { kind: 'created', made: false, state: state.view()! })
-    const full = this.#full()
+    const full = this.#full(state)
     if (full) return this.#answer(token, full)
     const ts = this.#context.now.wallMs
     const creation: CreationData = { domain: request.domain, owner: request.user, ...request.creation }

@@ -58,3 +58,28 @@ test('rule B4: states in memory; those that are in use, or not covered yet, stay
   scene.run()
   for (const state of ['x', 'y', 'z']) expect(a.answers.get(state)).toMatchObject({ kind: 'state', state: { ii: 2 } })
 })
+
+test('rule B4: states that no ID file holds: no further ones are made, those go on', () => {
+  const scene = new Scene({ trackedStates: 1 })
+  const a = scene.boot('a')
+  // ID files, not the lists that look for them.
+  a.hold(/ids.*\/\d+$/)
+  for (const state of ['x', 'y', 'z'] as const) {
+    a.patch(state, state, 'one')
+    scene.run()
+  }
+  a.create('z is made', 'z', 'name')
+  a.patch('x again', 'x', 'two')
+  scene.run()
+  for (const label of ['z', 'z is made']) expect(a.answers.get(label)).toMatchObject({ kind: 'unavailable', stored: false })
+  expect(a.answers.get('x again')).toMatchObject({ kind: 'stored', ii: 2 })
+  a.letGo()
+  scene.run()
+  // Refused too, but seen to: whoever is refused has ID files written.
+  a.patch('z later', 'z', 'one')
+  scene.run()
+  scene.pass(100)
+  a.patch('z again', 'z', 'one')
+  scene.run()
+  expect(a.answers.get('z again')).toMatchObject({ kind: 'stored', ii: 1 })
+})

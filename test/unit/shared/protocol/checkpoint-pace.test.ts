@@ -34,8 +34,8 @@ test('the larger the ID file, the longer the pause, up to a bound', () => {
   expect(files(slowest.scene)).toBe(2)
 })
 
-test('where the tail of the log is as long as it may be there is no pause', () => {
-  const scene = new Scene({ slotTailInteractions: 1, logTailBytes: 1 })
+test.each([{ logTailBytes: 1 }, { trackedStates: 2 }])('at the bound of what waits for ID files there is no pause: %j', (tuning) => {
+  const scene = new Scene({ slotTailInteractions: 1, ...tuning })
   const a = scene.boot('a')
   a.hold(/leaders/)
   for (const state of ['x', 'y', 'z'] as const) {
