@@ -105,7 +105,7 @@ export const limits = {
   logObjects: 500_000,
   /** ID files and checkpoint records under way at once. */
   checkpointPuts: 4,
-  /** Behind each ID file the next one waits this long, and longer by its size, up to the other, while the log's tail is short. */
+  /** Behind each ID file the next one waits this long, and longer by its size, up to the other, while nothing is near its bound. */
   checkpointPauseMs: 4,
   checkpointBytesPerMs: 16 * 1024,
   checkpointPauseMaxMs: 50,

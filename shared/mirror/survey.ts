@@ -33,7 +33,7 @@ export async function* statesInLogs(options: SurveyOptions): AsyncGenerator<Foun
   for (const [incarnation, ofLog] of Map.groupBy(names, (name) => name.slice(LOGS.length, name.indexOf('/', LOGS.length)) as Incarnation)) yield* statesInLog(options, incarnation, ofLog)
 }
 
-/** The longest segments first: what one holds need not be read again from those that it was made of. */
+/** What a segment holds need not be read again from what it was made of. */
 async function* statesInLog({ coldStorage, onUnread }: SurveyOptions, incarnation: Incarnation, names: readonly string[]): AsyncGenerator<FoundState> {
   const read = new Set<number>()
   for (const { name, from, to } of piecesOf(incarnation, names)) {
@@ -53,7 +53,7 @@ async function* statesInLog({ coldStorage, onUnread }: SurveyOptions, incarnatio
 
 type Piece = { readonly name: string; readonly from: Seq; readonly to: Seq }
 
-/** Bundles and segments; one segment holds all of another, or nothing. */
+/** Bundles and segments, the longest first. */
 function piecesOf(incarnation: Incarnation, names: readonly string[]): Piece[] {
   const pieces = names.flatMap((name): Piece[] => {
     const object = parseLogName(incarnation, name)

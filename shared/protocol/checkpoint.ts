@@ -118,10 +118,10 @@ export class Checkpoints {
     })
   }
 
-  /** Something waits for ID files that did not before. */
+  /** Has the oldest slots covered where a bound is near. */
   keepDown(): void {
     if (this.#roomShare() >= 1 - GROWN_SHARE || this.#running > 0 || this.#queue.length > 0) return
-    // The oldest half: what holds the low back.
+    // Half of them: what holds the low back.
     const oldest = [...this.#dirty].sort((a, b) => (a.dirtyFrom ?? 0) - (b.dirtyFrom ?? 0))
     for (const slot of oldest.slice(0, Math.ceil(oldest.length / 2))) this.request(slot)
   }

@@ -525,7 +525,7 @@ export class Core {
     )
   }
 
-  /** Why nothing new is taken of a state at the moment. */
+  /** Why no interaction of the state is taken at the moment. */
   #full(state: TrackedState): Unavailable | undefined {
     if (this.#log.failing !== undefined) return unavailable('cold storage does not accept writes', false)
     if (this.#log.overloaded) return unavailable('too many interactions wait for storage', false)

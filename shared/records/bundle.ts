@@ -91,7 +91,7 @@ export function decodeEntryLine(line: string): LogEntry {
   }
 }
 
-/** What history says of an entry line, for half of what all of it costs. Throws `CorruptRecord`. */
+/** What history says of an entry line. Throws `CorruptRecord`. */
 export function decodeHistoryOf(line: string): HistoryEntry {
   const { fields, patch } = splitLine(line)
   return { ii: fields[2], ts: fields[3], user: fields[4], patch }

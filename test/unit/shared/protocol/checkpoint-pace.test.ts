@@ -1,10 +1,11 @@
 /** Checkpoints leave time between ID files, and take it where there is none. */
 import { expect, test } from '@jest/globals'
-import { limits, type limits as Limits } from '#shared/limits.ts'
+import { limits } from '#shared/limits.ts'
+import type { Tuning } from '#shared/protocol/context.ts'
 import { Scene, type Actor } from '../../../scenarios/scene.ts'
 
 /** Three states in three slots, each due at its first interaction. */
-function threeDue(tuning: Partial<Record<keyof typeof Limits, number>> = {}): { readonly scene: Scene; readonly a: Actor } {
+function threeDue(tuning: Partial<Tuning> = {}): { readonly scene: Scene; readonly a: Actor } {
   const scene = new Scene({ slotTailInteractions: 1, ...tuning })
   const a = scene.boot('a')
   for (const state of ['x', 'y', 'z'] as const) a.patch(state, state, 'one')
